@@ -1,0 +1,3 @@
+//! The contract between the daemon and a plugin.
+
+pub mod corefile;

@@ -1,3 +1,141 @@
 //! The contract between the daemon and a plugin.
+//!
+//! Start at [`Plugin`] and [`Step`]: a query is *moved along by a loop* ([`Chain`]); a plugin never calls the next one, it says
+//! where the query goes. A plugin crate exports one [`PluginDef`], whose `setup` reads the directive from a [`Setup`] and adds
+//! plugins to the chain of a server block.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`query`], [`reply`], [`name`], [`codes`], [`wire`] | the data: one query, its reply, names, numbers; these know no engine |
+//! | [`chain`] | the engine; it knows no configuration |
+//! | [`setup`], [`corefile`] | from Corefile to plugins |
+//! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
+//! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
 
+pub mod chain;
+pub mod clock;
+pub mod codes;
 pub mod corefile;
+pub mod http;
+pub mod metrics;
+pub mod name;
+pub mod query;
+pub mod reply;
+pub mod server;
+pub mod services;
+pub mod setup;
+pub mod task;
+pub mod wire;
+
+pub use chain::{Chain, Link, Panics, Run};
+pub use clock::Clock;
+pub use codes::{Class, Opcode, Rcode, RecordType};
+pub use name::{Name, NameRef};
+pub use query::{Edns, Query, Question, Transport};
+pub use reply::{Outcome, Owner, Record, Reply, ReplyOpt, Section};
+pub use server::{PerSite, Site};
+pub use setup::Setup;
+
+use corefile::ConfigError;
+use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+
+/// Where a query goes after a plugin has seen it. Read the same on the way down and on the way up.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Down: ask the plugins below (from [`Plugin::reply`]: ask them again).
+    Next,
+    /// Up: the reply stands, hand it to the plugin above.
+    Done,
+    /// Stay: the answer needs waiting; the engine moves the query to a task and calls [`Plugin::wait`].
+    Wait,
+}
+
+/// One configured directive in one server block.
+pub trait Plugin: Send + Sync + 'static {
+    /// Sees a query on its way down. Runs on the socket's thread: must neither block nor wait.
+    ///
+    /// # Errors
+    /// The query is answered SERVFAIL, or with the error's code; `errors` logs it.
+    fn query(&self, q: &mut Query) -> Result<Step>;
+
+    /// Does what [`Plugin::query`] or [`Plugin::reply`] could not do without waiting.
+    fn wait<'a>(&'a self, _q: &'a mut Query) -> Waiting<'a> {
+        unreachable!("a plugin that returns Step::Wait has a `wait` of its own")
+    }
+
+    /// Sees the reply on its way up, the lowest plugin first.
+    ///
+    /// # Errors
+    /// As for [`Plugin::query`].
+    fn reply(&self, _q: &mut Query) -> Result<Step> {
+        Ok(Step::Done)
+    }
+
+    /// Whether `/ready` may say OK.
+    fn ready(&self) -> bool {
+        true
+    }
+
+    /// The code to answer where this plugin is the last one and has passed the query on; `None` is SERVFAIL with an error.
+    fn unanswered(&self, _q: &Query) -> Option<Rcode> {
+        None
+    }
+}
+
+/// What a plugin does while a query waits. The only boxed future on the data path.
+pub type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Step>> + Send + 'a>>;
+
+/// What a plugin crate exports: `pub static PLUGIN: PluginDef`.
+#[derive(Clone, Copy)]
+pub struct PluginDef {
+    /// The directive in the Corefile; also crate, folder, metric subsystem and log prefix.
+    pub name: &'static str,
+    /// Its metrics: those without labels are on the page from the start, whether or not the directive is used.
+    pub metrics: &'static [&'static dyn metrics::Metric],
+    /// Reads every line of the directive in one server block.
+    pub setup: fn(&mut Setup<'_>) -> Result<(), ConfigError>,
+}
+
+/// The result of what can fail while a query is answered.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// Why a query could not be answered: what the client is told, and what the log says.
+#[derive(Debug)]
+pub struct Error {
+    rcode: Rcode,
+    text: Cow<'static, str>,
+}
+
+impl Error {
+    /// An error that is answered SERVFAIL. The text says what was tried on what: lower case, no full stop.
+    pub fn msg(text: impl Into<Cow<'static, str>>) -> Error {
+        Error { rcode: Rcode::SERVFAIL, text: text.into() }
+    }
+
+    /// The same with another response code.
+    pub fn with_rcode(self, rcode: Rcode) -> Error {
+        Error { rcode, ..self }
+    }
+
+    /// The response code.
+    pub fn rcode(&self) -> Rcode {
+        self.rcode
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Error {
+        Error::msg(e.to_string())
+    }
+}

@@ -1,0 +1,169 @@
+//! The engine: takes a query down a chain of plugins and its reply up again.
+//!
+//! Two plain loops and no recursion, so that a query can stop anywhere and go on later, on a task.
+
+use crate::query::Query;
+use crate::{Error, Plugin, Result, Step};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+/// How often the plugins of a chain may be asked again for one query ([`Step::Next`] from [`Plugin::reply`]).
+const MAX_TURNS: u8 = 64;
+
+/// The plugins of one server block, in the order of the table.
+pub struct Chain {
+    links: Box<[Link]>,
+    panics: Panics,
+}
+
+/// A plugin in its place.
+pub struct Link {
+    /// The directive that made it.
+    pub name: &'static str,
+    /// The plugin.
+    pub plugin: Box<dyn Plugin>,
+}
+
+/// What to do when a plugin panics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Panics {
+    /// Answer SERVFAIL and go on.
+    Catch,
+    /// Let the process end (directive `debug`).
+    End,
+}
+
+/// How far a query got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Run {
+    /// The reply is complete.
+    Done,
+    /// The plugin at this place must wait: give the query to a task and call [`Chain::finish`].
+    Wait(usize),
+    /// A plugin panicked with this query; the reply is SERVFAIL.
+    Panicked,
+}
+
+impl Chain {
+    /// A chain of these plugins.
+    pub fn new(links: Vec<Link>, panics: Panics) -> Chain {
+        Chain { links: links.into(), panics }
+    }
+
+    /// Takes a query as far as it goes without waiting.
+    pub fn run(&self, q: &mut Query) -> Run {
+        self.guard(q, |q| self.down(q, 0))
+    }
+
+    /// Takes a query that stopped at plugin `at` to its end; never returns [`Run::Wait`].
+    pub async fn finish(&self, q: &mut Query, mut at: usize) -> Run {
+        loop {
+            let waited = match self.wait(q, at).await {
+                Ok(waited) => waited,
+                Err(Panicked) => return panicked(q),
+            };
+            let run = self.guard(q, |q| match waited {
+                Ok(Step::Next) => self.down(q, at + 1),
+                Ok(Step::Done) => self.up(q, at),
+                Ok(Step::Wait) => Run::Wait(at),
+                Err(e) => self.failed(q, at, e),
+            });
+            match run {
+                Run::Wait(next) => at = next,
+                end => return end,
+            }
+        }
+    }
+
+    /// The plugins with the names of their directives.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    fn down(&self, q: &mut Query, mut at: usize) -> Run {
+        while let Some(link) = self.links.get(at) {
+            match link.plugin.query(q) {
+                Ok(Step::Next) => at += 1,
+                Ok(Step::Done) => return self.up(q, at),
+                Ok(Step::Wait) => return Run::Wait(at),
+                Err(e) => return self.failed(q, at, e),
+            }
+        }
+        self.nobody_answers(q)
+    }
+
+    fn up(&self, q: &mut Query, mut at: usize) -> Run {
+        while at > 0 {
+            at -= 1;
+            match self.links[at].plugin.reply(q) {
+                Ok(Step::Done) => (),
+                Ok(Step::Next) => return self.again(q, at),
+                Ok(Step::Wait) => return Run::Wait(at),
+                Err(e) => q.reply.fail(e),
+            }
+        }
+        Run::Done
+    }
+
+    /// Plugin `at` asks those below it once more.
+    #[cold]
+    fn again(&self, q: &mut Query, at: usize) -> Run {
+        q.turns += 1;
+        match q.turns {
+            0..=MAX_TURNS => self.down(q, at + 1),
+            _ => self.failed(q, at, Error::msg(format!("plugin/{}: asked again too often", self.links[at].name))),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, q: &mut Query, at: usize, e: Error) -> Run {
+        q.reply.fail(e);
+        self.up(q, at)
+    }
+
+    /// The end of the chain without an answer.
+    #[cold]
+    fn nobody_answers(&self, q: &mut Query) -> Run {
+        match self.links.last().map(|last| last.plugin.unanswered(q)) {
+            Some(Some(rcode)) => q.reply.bare(rcode),
+            _ => {
+                let last = self.links.last().map_or("", |l| l.name);
+                q.reply.fail(Error::msg(format!("plugin/{last}: no next plugin found")));
+            }
+        }
+        self.up(q, self.links.len())
+    }
+
+    /// Runs a part of the way, and answers SERVFAIL where a plugin panics in it.
+    fn guard(&self, q: &mut Query, part: impl FnOnce(&mut Query) -> Run) -> Run {
+        if self.panics == Panics::End {
+            return part(q);
+        }
+        catch_unwind(AssertUnwindSafe(|| part(q))).unwrap_or_else(|_| panicked(q))
+    }
+
+    async fn wait(&self, q: &mut Query, at: usize) -> Result<Result<Step>, Panicked> {
+        let outcome = {
+            let mut waiting = pin!(self.links[at].plugin.wait(q));
+            let poll = |cx: &mut Context<'_>| match self.panics {
+                Panics::End => waiting.as_mut().poll(cx).map(Ok),
+                Panics::Catch => match catch_unwind(AssertUnwindSafe(|| waiting.as_mut().poll(cx))) {
+                    Ok(poll) => poll.map(Ok),
+                    Err(_) => Poll::Ready(Err(Panicked)),
+                },
+            };
+            std::future::poll_fn(poll).await
+        };
+        outcome
+    }
+}
+
+struct Panicked;
+
+#[cold]
+fn panicked(q: &mut Query) -> Run {
+    q.reply.bare(crate::Rcode::SERVFAIL);
+    Run::Panicked
+}

@@ -1,0 +1,485 @@
+//! The reply under construction: a message in wire form and an index of its records.
+//!
+//! Plugins append records in the order of the sections; nothing is allocated once the buffers have grown. Changes that keep
+//! every octet in its place (TTL, flags) are made in the wire form; all others write the message anew (`rewrite.rs`).
+
+mod parse;
+mod rewrite;
+
+use crate::Error;
+use crate::codes::{Class, Opcode, Rcode, RecordType};
+use crate::name::{NameBuf, NameRef};
+use crate::query::Question;
+use crate::wire::{self, HEADER, MAX_MESSAGE, Malformed, flag};
+use rewrite::Names;
+use std::net::IpAddr;
+
+/// The section a record stands in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "RFC 1035 4.1 says what they are")]
+pub enum Section {
+    Answer,
+    Authority,
+    Additional,
+}
+
+/// What is to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Nothing: the client gets no reply.
+    Nothing,
+    /// No plugin wrote a message: the server sends header and question with this code.
+    Bare(Rcode),
+    /// The message in the reply.
+    Message,
+}
+
+/// The OPT record that a plugin or an upstream put into the reply (RFC 6891); the server completes it.
+#[derive(Clone, Debug, Default)]
+pub struct ReplyOpt {
+    /// UDP payload size, in octets.
+    pub size: u16,
+    /// DNSSEC OK.
+    pub dnssec_ok: bool,
+    /// Options as they stand on the wire.
+    pub options: Vec<u8>,
+}
+
+/// Where a record stands in the wire form.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    start: u16,
+    rdata: u16,
+    end: u16,
+    rtype: RecordType,
+    section: Section,
+}
+
+/// The owner of a record that is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'a> {
+    /// The name asked for, in the client's letters.
+    Question,
+    /// The name asked for without its first octets (so many; the start of a label), in the client's letters.
+    Suffix(usize),
+    /// Any other name.
+    Name(NameRef<'a>),
+}
+
+/// The reply to one query.
+pub struct Reply {
+    outcome: Outcome,
+    wire: Vec<u8>,
+    records: Vec<Entry>,
+    question: NameBuf,
+    rcode: Rcode,
+    /// Octets of the message without compression and without OPT.
+    plain: usize,
+    /// Records were left out because no message can hold them.
+    overflow: bool,
+    opt: Option<ReplyOpt>,
+    error: Option<Error>,
+    names: Names,
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Reply {
+            outcome: Outcome::Nothing,
+            wire: Vec::with_capacity(512),
+            records: Vec::with_capacity(16),
+            question: NameBuf::default(),
+            rcode: Rcode::NOERROR,
+            plain: 0,
+            overflow: false,
+            opt: None,
+            error: None,
+            names: Names::default(),
+        }
+    }
+}
+
+/// Beginning, outcome, header.
+impl Reply {
+    /// Back to [`Outcome::Nothing`].
+    pub fn clear(&mut self) {
+        self.outcome = Outcome::Nothing;
+        self.wire.clear();
+        self.records.clear();
+        self.rcode = Rcode::NOERROR;
+        self.plain = 0;
+        self.overflow = false;
+        self.opt = None;
+        self.error = None;
+    }
+
+    /// Begins a message: NOERROR, the question, RD and CD as asked, no records. What was there before is gone but the error.
+    pub fn start(&mut self, id: u16, opcode: Opcode, request_flags: u16, question: &Question) {
+        let error = self.error.take();
+        self.clear();
+        self.error = error;
+        self.outcome = Outcome::Message;
+        let copied = if opcode == Opcode::QUERY { request_flags & (flag::RD | flag::CD) } else { 0 };
+        let flags = flag::QR | u16::from(opcode.0) << 11 | copied;
+        let w = &mut self.wire;
+        w.extend_from_slice(&id.to_be_bytes());
+        w.extend_from_slice(&flags.to_be_bytes());
+        w.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
+        w.extend_from_slice(question.original().as_bytes());
+        w.extend_from_slice(&question.rtype.0.to_be_bytes());
+        w.extend_from_slice(&question.class.0.to_be_bytes());
+        self.question.set(question.original());
+        self.plain = w.len();
+    }
+
+    /// No message but this code: the server sends header and question.
+    pub fn bare(&mut self, rcode: Rcode) {
+        let error = self.error.take();
+        self.clear();
+        self.error = error;
+        self.outcome = Outcome::Bare(rcode);
+    }
+
+    /// What is to be sent.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Whether there is a message, written by a plugin.
+    pub fn is_message(&self) -> bool {
+        self.outcome == Outcome::Message
+    }
+
+    /// The response code, also of a reply without message; `None` where nothing is sent.
+    pub fn rcode(&self) -> Option<Rcode> {
+        match self.outcome {
+            Outcome::Nothing => None,
+            Outcome::Bare(rcode) => Some(rcode),
+            Outcome::Message => Some(self.rcode),
+        }
+    }
+
+    /// What went wrong below, for the plugins that report it.
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// No message but the error's code, and the error for those who report it.
+    pub fn fail(&mut self, error: Error) {
+        self.bare(error.rcode());
+        self.error = Some(error);
+    }
+
+    /// The second header word; 0 where there is no message.
+    pub fn flags(&self) -> u16 {
+        wire::u16_at(&self.wire, 2).unwrap_or(0)
+    }
+
+    /// Sets the header bits of `mask` to those of `bits`; see [`flag`].
+    pub fn set_flags(&mut self, mask: u16, bits: u16) {
+        if self.is_message() {
+            let flags = self.flags() & !mask | bits & mask;
+            self.wire[2..4].copy_from_slice(&flags.to_be_bytes());
+        }
+    }
+}
+
+/// Writing records.
+impl Reply {
+    /// Sets the response code of the message; codes over 15 reach clients that sent an OPT only.
+    pub fn set_rcode(&mut self, rcode: Rcode) {
+        self.rcode = rcode;
+        self.set_flags(flag::RCODE, rcode.0);
+    }
+
+    /// Says whether the answer is authoritative.
+    pub fn set_authoritative(&mut self, authoritative: bool) {
+        self.set_flags(flag::AA, if authoritative { flag::AA } else { 0 });
+    }
+
+    /// Appends a record of class IN; see [`Reply::push_class`].
+    pub fn push(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        rtype: RecordType,
+        ttl: u32,
+        data: impl FnOnce(&mut RecordData<'_>),
+    ) {
+        self.push_class(section, owner, (rtype, Class::IN), ttl, data);
+    }
+
+    /// Appends a record whose data `data` writes. Sections are filled in their order.
+    ///
+    /// Where there is no message, nothing happens. A record for which no message has room is left out, like all that
+    /// follow it, and the reply says that it is truncated (RFC 2181 9).
+    pub fn push_class(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        (rtype, class): (RecordType, Class),
+        ttl: u32,
+        data: impl FnOnce(&mut RecordData<'_>),
+    ) {
+        if !self.is_message() || self.overflow {
+            return;
+        }
+        debug_assert!(self.records.last().is_none_or(|r| r.section <= section), "sections are written in their order");
+        let start = self.wire.len();
+        let owner_plain = self.write_owner(owner);
+        self.wire.extend_from_slice(&rtype.0.to_be_bytes());
+        self.wire.extend_from_slice(&class.0.to_be_bytes());
+        self.wire.extend_from_slice(&ttl.to_be_bytes());
+        self.wire.extend_from_slice(&[0, 0]);
+        let rdata = self.wire.len();
+        let mut writer = RecordData { wire: &mut self.wire, question: self.question.get(), saved: 0 };
+        data(&mut writer);
+        let saved = writer.saved;
+        let end = self.wire.len();
+        if end > MAX_MESSAGE || self.records.len() >= usize::from(u16::MAX) {
+            self.wire.truncate(start);
+            self.overflow = true;
+            return;
+        }
+        self.wire[rdata - 2..rdata].copy_from_slice(&((end - rdata) as u16).to_be_bytes());
+        self.records.push(Entry { start: start as u16, rdata: rdata as u16, end: end as u16, rtype, section });
+        self.plain += owner_plain + (end - rdata) + saved + 10;
+        self.bump(section, 1);
+    }
+
+    /// Appends an address record.
+    pub fn push_address(&mut self, section: Section, owner: Owner<'_>, ttl: u32, address: IpAddr) {
+        match address {
+            IpAddr::V4(a) => self.push(section, owner, RecordType::A, ttl, |d| d.octets(&a.octets())),
+            IpAddr::V6(a) => self.push(section, owner, RecordType::AAAA, ttl, |d| d.octets(&a.octets())),
+        }
+    }
+
+    /// Writes an owner name and returns its octets without compression.
+    fn write_owner(&mut self, owner: Owner<'_>) -> usize {
+        let (offset, plain) = match owner {
+            Owner::Question => (0, self.question.get().as_bytes().len()),
+            Owner::Suffix(offset) => (offset, self.question.get().suffix(offset).as_bytes().len()),
+            Owner::Name(name) if name == self.question.get() => (0, name.as_bytes().len()),
+            Owner::Name(name) => {
+                self.wire.extend_from_slice(name.as_bytes());
+                return name.as_bytes().len();
+            }
+        };
+        match plain {
+            1 => self.wire.push(0),
+            _ => self.wire.extend_from_slice(&question_pointer(offset)),
+        }
+        plain
+    }
+
+    /// Adds to the header's count of a section, modulo 2^16.
+    fn bump(&mut self, section: Section, by: u16) {
+        let at = 6 + 2 * section as usize;
+        let count = u16::from_be_bytes([self.wire[at], self.wire[at + 1]]).wrapping_add(by);
+        self.wire[at..at + 2].copy_from_slice(&count.to_be_bytes());
+    }
+}
+
+/// A compression pointer to the question's name without its first `offset` octets.
+fn question_pointer(offset: usize) -> [u8; 2] {
+    (0xc000 | (HEADER + offset) as u16).to_be_bytes()
+}
+
+/// Writes the data of one record.
+pub struct RecordData<'a> {
+    wire: &'a mut Vec<u8>,
+    question: NameRef<'a>,
+    /// Octets that compression saved.
+    saved: usize,
+}
+
+impl RecordData<'_> {
+    /// Octets as they are.
+    pub fn octets(&mut self, octets: &[u8]) {
+        self.wire.extend_from_slice(octets);
+    }
+
+    /// A 16-bit number.
+    pub fn u16(&mut self, n: u16) {
+        self.octets(&n.to_be_bytes());
+    }
+
+    /// A 32-bit number.
+    pub fn u32(&mut self, n: u32) {
+        self.octets(&n.to_be_bytes());
+    }
+
+    /// A name, uncompressed.
+    pub fn name(&mut self, name: NameRef<'_>) {
+        self.octets(name.as_bytes());
+    }
+
+    /// Labels in wire form (without a root label) in front of the question's name without its first `offset` octets,
+    /// in the client's letters; uncompressed. For types whose names must not be compressed (RFC 3597 4).
+    pub fn under_question(&mut self, labels: &[u8], offset: usize) {
+        self.octets(labels);
+        self.wire.extend_from_slice(self.question.suffix(offset).as_bytes());
+    }
+
+    /// Like [`RecordData::under_question`], compressed. For NS, CNAME, SOA, PTR, MX.
+    pub fn under_question_compressed(&mut self, labels: &[u8], offset: usize) {
+        self.octets(labels);
+        match self.question.suffix(offset).as_bytes().len() {
+            1 => self.wire.push(0),
+            n => {
+                self.wire.extend_from_slice(&question_pointer(offset));
+                self.saved += n - 2;
+            }
+        }
+    }
+
+    /// A character string (RFC 1035 3.3); what is over 255 octets is cut.
+    pub fn text(&mut self, text: &[u8]) {
+        let text = &text[..text.len().min(255)];
+        self.wire.push(text.len() as u8);
+        self.octets(text);
+    }
+}
+
+/// One record of a reply.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    reply: &'a Reply,
+    entry: Entry,
+}
+
+impl<'a> Record<'a> {
+    /// The section it stands in.
+    pub fn section(&self) -> Section {
+        self.entry.section
+    }
+
+    /// Its type.
+    pub fn rtype(&self) -> RecordType {
+        self.entry.rtype
+    }
+
+    /// Its class.
+    pub fn class(&self) -> Class {
+        Class(self.fixed16(2))
+    }
+
+    /// Its time to live in seconds.
+    pub fn ttl(&self) -> u32 {
+        u32::from(self.fixed16(4)) << 16 | u32::from(self.fixed16(6))
+    }
+
+    /// Its data as it stands; names in it may be compressed.
+    pub fn raw_data(&self) -> &'a [u8] {
+        &self.reply.wire[self.entry.rdata as usize..self.entry.end as usize]
+    }
+
+    /// Appends its owner name, uncompressed, to `out`.
+    pub fn read_owner(&self, out: &mut Vec<u8>) {
+        wire::read_name(&self.reply.wire, self.entry.start as usize, out).expect("checked when it was written");
+    }
+
+    /// Appends its data, names uncompressed, to `out`.
+    pub fn read_data(&self, out: &mut Vec<u8>) {
+        let e = &self.entry;
+        wire::read_rdata(&self.reply.wire, e.rtype, e.rdata as usize, e.end as usize, out)
+            .expect("checked when it was written");
+    }
+
+    /// The number `offset` octets behind the owner name.
+    fn fixed16(&self, offset: usize) -> u16 {
+        let at = self.entry.rdata as usize - 10 + offset;
+        u16::from_be_bytes([self.reply.wire[at], self.reply.wire[at + 1]])
+    }
+}
+
+/// Reading, and changes that keep every octet in its place.
+impl Reply {
+    /// The message in wire form, without an OPT record; empty where there is none.
+    pub fn bytes(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// The records but OPT, section by section.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> + DoubleEndedIterator {
+        self.records.iter().map(|&entry| Record { reply: self, entry })
+    }
+
+    /// How many records there are in `section`.
+    pub fn count(&self, section: Section) -> usize {
+        self.records.iter().filter(|r| r.section == section).count()
+    }
+
+    /// Octets of the message without compression, the OPT that it has included; 0 where there is none.
+    pub fn plain_len(&self) -> usize {
+        self.plain + self.opt.as_ref().map_or(0, |o| 11 + o.options.len())
+    }
+
+    /// The OPT that a plugin or an upstream put in.
+    pub fn opt(&self) -> Option<&ReplyOpt> {
+        self.opt.as_ref()
+    }
+
+    /// Puts in an OPT or takes it out; see [`ReplyOpt`].
+    pub fn set_opt(&mut self, opt: Option<ReplyOpt>) {
+        self.opt = opt;
+    }
+
+    /// Whether records were left out because no message can hold them.
+    pub fn overflowed(&self) -> bool {
+        self.overflow
+    }
+
+    /// Sets the TTL of every record to what `ttl` makes of it.
+    pub fn map_ttls(&mut self, mut ttl: impl FnMut(Section, u32) -> u32) {
+        for r in &self.records {
+            let at = r.rdata as usize - 6;
+            let field = &mut self.wire[at..at + 4];
+            let old = u32::from_be_bytes(field.try_into().expect("four octets"));
+            field.copy_from_slice(&ttl(r.section, old).to_be_bytes());
+        }
+    }
+
+    /// Exchanges the data and TTL of two records that differ in nothing else; `false`, and nothing done, where they do.
+    pub fn swap(&mut self, i: usize, j: usize) -> bool {
+        let (a, b) = (self.records[i.min(j)], self.records[i.max(j)]);
+        let (a_len, b_len) = (a.end - a.rdata, b.end - b.rdata);
+        let movable =
+            wire::layout(a.rtype).is_empty() && a.rtype == b.rtype && a_len == b_len && a.section == b.section;
+        let owner = |e: Entry| &self.wire[e.start as usize..e.rdata as usize - 6];
+        if !movable || owner(a) != owner(b) {
+            return false;
+        }
+        if a.start != b.start {
+            let (front, back) = self.wire.split_at_mut(b.start as usize);
+            let back = &mut back[(b.rdata - 6 - b.start) as usize..(b.end - b.start) as usize];
+            front[a.rdata as usize - 6..a.end as usize].swap_with_slice(back);
+        }
+        true
+    }
+
+    /// Gives the message another ID.
+    pub fn set_id(&mut self, id: u16) {
+        if let Some(field) = self.wire.get_mut(..2) {
+            field.copy_from_slice(&id.to_be_bytes());
+        }
+    }
+
+    /// Drops the records of all sections from `section` on.
+    pub fn drop_from(&mut self, section: Section) {
+        while let Some(&last) = self.records.last().filter(|r| r.section >= section) {
+            self.drop_last(last);
+        }
+    }
+
+    fn drop_last(&mut self, last: Entry) {
+        let (start, rdata, end) = (last.start as usize, last.rdata as usize, last.end as usize);
+        let owner = wire::skip_name(&self.wire, start).map_or(0, |(_, plain)| plain);
+        let data = wire::plain_rdata_len(&self.wire, last.rtype, rdata, end).unwrap_or(end - rdata);
+        self.plain -= owner + 10 + data;
+        self.wire.truncate(start);
+        self.bump(last.section, 0u16.wrapping_sub(1));
+        self.records.pop();
+    }
+}

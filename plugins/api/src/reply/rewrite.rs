@@ -1,0 +1,233 @@
+//! Changes that move octets: the message is written anew, compressed as far as RFC 1035 4.1.4 and RFC 3597 4 allow.
+
+use super::*;
+use crate::wire::Piece;
+use std::hash::{BuildHasher, RandomState};
+
+impl Reply {
+    /// Writes the message anew with the records of `order` (places in [`Reply::records`], sections in their order), compressed.
+    ///
+    /// Records that do not fit into `limit` octets are left out with all that follow in their section and in later
+    /// ones; returns whether that happened.
+    pub fn rearrange(&mut self, order: impl IntoIterator<Item = usize>, limit: usize) -> bool {
+        let mut old = std::mem::take(&mut self.names.wire);
+        std::mem::swap(&mut old, &mut self.wire);
+        let mut entries = std::mem::take(&mut self.names.entries);
+        std::mem::swap(&mut entries, &mut self.records);
+
+        let question_end = HEADER + self.question.get().as_bytes().len() + 4;
+        self.wire.clear();
+        self.wire.extend_from_slice(&old[..question_end]);
+        self.wire[6..HEADER].fill(0);
+        self.records.clear();
+        self.plain = question_end;
+        self.names.begin(&self.wire);
+        let mut cut = false;
+        for i in order {
+            if !self.copy_record(&old, entries[i], limit) {
+                cut = true;
+                break;
+            }
+        }
+        self.names.wire = old;
+        self.names.entries = entries;
+        cut
+    }
+
+    /// Keeps the records for which `keep` is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(Record<'_>) -> bool) {
+        let kept: Vec<usize> = self.records().enumerate().filter(|(_, r)| keep(*r)).map(|(i, _)| i).collect();
+        if kept.len() < self.records.len() {
+            self.rearrange(kept, MAX_MESSAGE);
+        }
+    }
+
+    /// Compresses the message and makes it fit into `limit` octets by dropping records from its end; sets TC where it did.
+    pub fn shrink(&mut self, limit: usize) {
+        if self.compressible() {
+            if self.rearrange(0..self.records.len(), limit) {
+                self.set_flags(flag::TC, flag::TC);
+            }
+            return;
+        }
+        while self.wire.len() > limit {
+            let Some(&last) = self.records.last() else { break };
+            self.drop_last(last);
+            self.set_flags(flag::TC, flag::TC);
+        }
+    }
+
+    /// Whether some name could be written shorter: an owner that is no pointer yet, or a name inside the data.
+    fn compressible(&self) -> bool {
+        let short = |e: &Entry| {
+            let first = self.wire[e.start as usize];
+            (first == 0 || first >= 0xc0) && !wire::layout(e.rtype).contains(&wire::Part::Name)
+        };
+        !self.records.iter().all(short)
+    }
+
+    /// Asks in the reply for `question` instead; owners and targets keep the names they have.
+    pub fn set_question(&mut self, question: &Question) {
+        if !self.is_message() {
+            return;
+        }
+        // Without compression no record depends on the octets of the question.
+        let mut plain: Vec<(Section, Class, RecordType, u32, Vec<u8>, Vec<u8>)> = Vec::new();
+        for r in self.records() {
+            let (mut owner, mut data) = (Vec::new(), Vec::new());
+            r.read_owner(&mut owner);
+            r.read_data(&mut data);
+            plain.push((r.section(), r.class(), r.rtype(), r.ttl(), owner, data));
+        }
+        let (rcode, flags, opt) = (self.rcode, self.flags(), self.opt.take());
+        let (id, opcode) = (wire::u16_at(&self.wire, 0).unwrap_or(0), Opcode((flags >> 11) as u8 & 15));
+        self.start(id, opcode, flags, question);
+        self.set_flags(!0, flags);
+        (self.rcode, self.opt) = (rcode, opt);
+        for (section, class, rtype, ttl, owner, data) in plain {
+            if let Some(owner) = NameRef::read(&owner) {
+                self.push_class(section, Owner::Name(owner), (rtype, class), ttl, |d| d.octets(&data));
+            }
+        }
+    }
+
+    /// Copies one record of `old` behind the others; `false` where it does not fit.
+    fn copy_record(&mut self, old: &[u8], entry: Entry, limit: usize) -> bool {
+        let (start, known) = (self.wire.len(), self.names.filled());
+        let mut plain = 10 + self.names.copy(old, entry.start as usize, true, &mut self.wire);
+        let fixed = entry.rdata as usize - 10;
+        self.wire.extend_from_slice(&old[fixed..fixed + 10]);
+        let rdata = self.wire.len();
+        let (wire, names) = (&mut self.wire, &mut self.names);
+        wire::walk_rdata(old, entry.rtype, entry.rdata as usize, entry.end as usize, |piece| match piece {
+            Piece::Octets(from, to) => {
+                wire.extend_from_slice(&old[from..to]);
+                plain += to - from;
+            }
+            Piece::Name { at, compress } => plain += names.copy(old, at, compress, wire),
+        })
+        .expect("checked when it was written");
+        let end = self.wire.len();
+        if end > limit {
+            self.wire.truncate(start);
+            self.names.forget(known);
+            return false;
+        }
+        self.wire[rdata - 2..rdata].copy_from_slice(&((end - rdata) as u16).to_be_bytes());
+        self.records.push(Entry { start: start as u16, rdata: rdata as u16, end: end as u16, ..entry });
+        self.plain += plain;
+        self.bump(entry.section, 1);
+        true
+    }
+}
+
+/// The names written so far, for compression: a hash table of places; and the buffers of the message written before.
+#[derive(Default)]
+pub(super) struct Names {
+    table: Vec<u16>,
+    used: Vec<u16>,
+    hasher: RandomState,
+    name: Vec<u8>,
+    wire: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+/// Slots of the table: twice as many as names are kept.
+const SLOTS: usize = 4096;
+/// Places from here on cannot be pointed to (RFC 1035 4.1.4).
+const REACH: usize = 0x4000;
+
+impl Names {
+    /// Forgets all names but those of the question in `wire`.
+    fn begin(&mut self, wire: &[u8]) {
+        self.table.clear();
+        self.table.resize(SLOTS, 0);
+        self.used.clear();
+        self.remember(HEADER, &wire[HEADER..], usize::MAX);
+    }
+
+    fn filled(&self) -> usize {
+        self.used.len()
+    }
+
+    /// Takes back the names that came after the first `known`.
+    fn forget(&mut self, known: usize) {
+        for slot in self.used.drain(known..) {
+            self.table[slot as usize] = 0;
+        }
+    }
+
+    /// Writes the name at `at` in `old` to `wire`; returns its octets without compression.
+    fn copy(&mut self, old: &[u8], at: usize, compress: bool, wire: &mut Vec<u8>) -> usize {
+        let mut name = std::mem::take(&mut self.name);
+        name.clear();
+        wire::read_name(old, at, &mut name).expect("checked when it was written");
+        let (start, mut written) = (wire.len(), 0);
+        loop {
+            let rest = &name[written..];
+            if rest[0] == 0 {
+                wire.push(0);
+                break;
+            }
+            if compress && let Some(place) = self.find(wire, rest) {
+                wire.extend_from_slice(&(0xc000 | place).to_be_bytes());
+                break;
+            }
+            let n = rest[0] as usize + 1;
+            wire.extend_from_slice(&rest[..n]);
+            written += n;
+        }
+        self.remember(start, &name, written);
+        let plain = name.len();
+        self.name = name;
+        plain
+    }
+
+    /// Notes that `name`, uncompressed, and the names above it stand at `place` and behind it, up to `written` octets of it.
+    fn remember(&mut self, place: usize, name: &[u8], written: usize) {
+        let mut at = 0;
+        while at < written && name[at] != 0 && place + at < REACH && self.used.len() < SLOTS / 2 {
+            let label = NameRef::read(&name[at..]).expect("an uncompressed name");
+            let mut slot = self.slot(label.as_bytes());
+            while self.table[slot] != 0 {
+                slot = (slot + 1) % SLOTS;
+            }
+            self.table[slot] = (place + at) as u16;
+            self.used.push(slot as u16);
+            at += name[at] as usize + 1;
+        }
+    }
+
+    /// Where the uncompressed name `name` stands in `wire`, letter by letter.
+    fn find(&self, wire: &[u8], name: &[u8]) -> Option<u16> {
+        let mut slot = self.slot(name);
+        while self.table[slot] != 0 {
+            if same_name(wire, self.table[slot] as usize, name) {
+                return Some(self.table[slot]);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        None
+    }
+
+    fn slot(&self, name: &[u8]) -> usize {
+        self.hasher.hash_one(name) as usize % SLOTS
+    }
+}
+
+/// Whether the name at `at` in `wire` is the uncompressed `name`.
+fn same_name(wire: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+    loop {
+        while wire[at] >= 0xc0 {
+            at = usize::from(u16::from_be_bytes([wire[at], wire[at + 1]]) & 0x3fff);
+        }
+        let n = wire[at] as usize + 1;
+        if n > name.len() || wire[at..at + n] != name[..n] {
+            return false;
+        }
+        if n == 1 {
+            return true;
+        }
+        (at, name) = (at + n, &name[n..]);
+    }
+}

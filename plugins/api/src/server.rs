@@ -1,0 +1,74 @@
+//! What a query knows of the server around it: where it came in, and how to ask the server itself.
+
+use crate::codes::RecordType;
+use crate::name::NameRef;
+use crate::query::Query;
+use crate::{Error, Result};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+/// Look-ups inside look-ups end here, so that no loop of names can keep the server busy.
+const MAX_DEPTH: u8 = 8;
+
+/// One listener with its routes; implemented by the daemon.
+pub trait Server: Send + Sync {
+    /// All places where a query can come in, over all blocks of the listener.
+    fn sites(&self) -> &[Site];
+
+    /// Takes a query through routing and chain, as if a client had asked; the reply is not sealed.
+    fn answer(&self, q: Box<Query>) -> Answering;
+}
+
+/// A query that comes back with its reply.
+pub type Answering = Pin<Box<dyn Future<Output = Box<Query>> + Send>>;
+
+/// Where in the server a query came in: a listener's address and the zone of a server block that serves the name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Site {
+    /// Number inside of its server block, from 0; see [`PerSite`].
+    pub index: usize,
+    /// `dns://:53`: transport and address of the listener, as metrics label it.
+    pub server: Arc<str>,
+    /// Zone of the server block, `example.org.`, as metrics label it.
+    pub zone: Arc<str>,
+    /// Name of the view, empty without one.
+    pub view: Arc<str>,
+}
+
+impl Query {
+    /// Asks the server itself for `name`, for example the target of a CNAME: blocks, views and plugins as for a client.
+    ///
+    /// # Errors
+    /// Look-ups are nested too deeply.
+    pub async fn lookup(&self, name: NameRef<'_>, rtype: RecordType) -> Result<Box<Query>> {
+        let server = self.server().ok_or_else(|| Error::msg("no server to look names up in"))?;
+        if self.depth >= MAX_DEPTH {
+            return Err(Error::msg(format!("look-up of {name} is nested more than {MAX_DEPTH} times")));
+        }
+        Ok(server.answer(self.ask_too(name, rtype)).await)
+    }
+}
+
+/// Something a plugin keeps for each [`Site`] of its server block, made when it is first needed: metric handles, mostly.
+pub struct PerSite<T> {
+    rows: Box<[OnceLock<Row<T>>]>,
+}
+
+type Row<T> = Box<[OnceLock<T>]>;
+
+/// Sites in a row of the table, and rows.
+const ROW: usize = 256;
+
+impl<T> PerSite<T> {
+    /// What is kept for the site, made by `make` the first time; `None` for a site beyond the 65,536th of a block.
+    pub fn get(&self, site: &Site, make: impl FnOnce(&Site) -> T) -> Option<&T> {
+        let row = self.rows.get(site.index / ROW)?.get_or_init(|| (0..ROW).map(|_| OnceLock::new()).collect());
+        Some(row[site.index % ROW].get_or_init(|| make(site)))
+    }
+}
+
+impl<T> Default for PerSite<T> {
+    fn default() -> Self {
+        PerSite { rows: (0..ROW).map(|_| OnceLock::new()).collect() }
+    }
+}

@@ -1,0 +1,25 @@
+//! What plugins of one server block offer each other, known by type (see [`crate::Setup::offer`]), and what the daemon offers.
+
+/// Values about a query that other plugins can print or compare: `{/kubernetes/namespace}` in `log`, for example.
+///
+/// Every plugin that knows such values offers an `Arc<dyn Metadata>`; they are asked in the order of the table, and only
+/// where the block has the directive `metadata`.
+pub trait Metadata: Send + Sync {
+    /// The value for `label` (`plugin/name`); `None` where this plugin does not know the label or has no value.
+    fn value(&self, q: &crate::Query, label: &str) -> Option<String>;
+}
+
+/// The daemon's part of a reload; the directive `reload` decides when.
+pub trait Reload: Send + Sync {
+    /// The hash of the configuration that runs, in hex.
+    fn running(&self) -> String;
+
+    /// Reads the configuration again and returns its hash, without changing anything.
+    ///
+    /// # Errors
+    /// It cannot be read or parsed; the text says why.
+    fn read(&self) -> Result<String, String>;
+
+    /// Asks for a reload; it happens a little later, and its end is logged.
+    fn request(&self);
+}

@@ -1,0 +1,269 @@
+//! From a directive's lines to plugins: what a plugin's `setup` reads and what it may ask of the daemon.
+
+use crate::chain::{Chain, Link};
+use crate::clock::Clock;
+use crate::corefile::{ConfigError, Cursor, Token};
+use crate::http::Mount;
+use crate::name::Name;
+use crate::query::Query;
+use crate::services::Reload;
+use crate::task::{Carry, Stop, Tasks};
+use crate::{Plugin, Result};
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// What one directive of one server block is set up with.
+pub struct Setup<'a> {
+    directive: &'static str,
+    tokens: &'a [Token],
+    block: &'a mut Block,
+    world: &'a World,
+}
+
+/// What one server block gathers while its directives are set up; the daemon makes listeners, routes and tasks of it.
+pub struct Block {
+    /// The zones of the block's keys, in their order.
+    pub zones: Vec<Name>,
+    /// What directives changed about the block itself.
+    pub options: Options,
+    /// The plugins, in the order of the table.
+    pub links: Vec<Link>,
+    /// Background work of this generation.
+    pub tasks: Tasks,
+    /// Pages for the HTTP endpoints.
+    pub mounts: Vec<Mount>,
+    /// What has to be waited for before the block's sockets are opened.
+    pub gates: Vec<Gate>,
+    /// Conditions under which the block answers a query (directive `view`); all must hold.
+    pub filters: Vec<Filter>,
+    /// The finished chain, for those who look at it later.
+    pub chain: ChainHandle,
+    /// The addresses on which the block listens, once its sockets are open.
+    pub addresses: Arc<OnceLock<Vec<SocketAddr>>>,
+    offers: HashMap<TypeId, Box<dyn Any + Send>>,
+}
+
+/// The chain of a block; empty until the block is built.
+pub type ChainHandle = Arc<OnceLock<Arc<Chain>>>;
+/// Something to wait for before sockets are opened, with a bound of its own.
+pub type Gate = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Says whether a server block answers a query.
+pub type Filter = Box<dyn Fn(&mut Query) -> Result<bool> + Send + Sync>;
+
+/// What directives change about a server block; shared listeners merge those of their blocks.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Base directory of relative paths (`root`).
+    pub root: Option<String>,
+    /// Addresses to listen on (`bind`); `None` without the directive: all addresses.
+    pub bind: Option<Vec<String>>,
+    /// Debug log lines, and panics end the process (`debug`).
+    pub debug: bool,
+    /// A panic is logged with the stack (`errors`).
+    pub stacktrace: bool,
+    /// Sockets for each address (`multisocket`).
+    pub sockets: Option<usize>,
+    /// Time-outs of connections (`timeouts`).
+    pub timeouts: Timeouts,
+    /// Classes other than IN reach the chains of the listener.
+    pub any_class: bool,
+    /// How long to go on answering after the order to stop (`health`).
+    pub lameduck: Duration,
+}
+
+/// Time-outs and limits of stream transports; `None` is the server's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the first query of a connection is complete.
+    pub read: Option<Duration>,
+    /// Until a reply is written.
+    pub write: Option<Duration>,
+    /// Between two queries of a connection.
+    pub idle: Option<Duration>,
+    /// Queries of one connection.
+    pub max_queries: Option<u64>,
+}
+
+/// What all blocks of one generation share.
+pub struct World {
+    /// The time.
+    pub clock: Clock,
+    /// State that outlives a reload.
+    pub carry: Carry,
+    /// The daemon's part of a reload.
+    pub reload: Arc<dyn Reload>,
+    shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+}
+
+impl World {
+    /// What a generation begins with; `carry` is that of the generation before it.
+    pub fn new(clock: Clock, carry: Carry, reload: Arc<dyn Reload>) -> World {
+        World { clock, carry, reload, shared: Mutex::default() }
+    }
+}
+
+impl Block {
+    /// A block that serves these zones.
+    pub fn new(zones: Vec<Name>) -> Block {
+        Block {
+            zones,
+            options: Options::default(),
+            links: Vec::new(),
+            tasks: Tasks::default(),
+            mounts: Vec::new(),
+            gates: Vec::new(),
+            filters: Vec::new(),
+            chain: ChainHandle::default(),
+            addresses: Arc::default(),
+            offers: HashMap::new(),
+        }
+    }
+}
+
+impl<'a> Setup<'a> {
+    /// For the daemon: sets up `directive` from all its tokens in a block.
+    pub fn new(directive: &'static str, tokens: &'a [Token], block: &'a mut Block, world: &'a World) -> Self {
+        Setup { directive, tokens, block, world }
+    }
+
+    /// Reads the lines of the directive, token by token.
+    pub fn cursor(&self) -> Cursor<'a> {
+        Cursor::new(self.directive, self.tokens)
+    }
+
+    /// Adds a plugin to the chain, below those that were added before.
+    pub fn add(&mut self, plugin: impl Plugin) {
+        self.block.links.push(Link { name: self.directive, plugin: Box::new(plugin) });
+    }
+
+    /// The zones of the block's keys: what most directives cover by default.
+    pub fn zones(&self) -> &[Name] {
+        &self.block.zones
+    }
+
+    /// What directives change about the block itself.
+    pub fn options(&mut self) -> &mut Options {
+        &mut self.block.options
+    }
+
+    /// `path`, below the block's `root` where it is relative.
+    pub fn path(&self, path: &str) -> String {
+        match &self.block.options.root {
+            Some(root) if !path.starts_with('/') => format!("{}/{path}", root.trim_end_matches('/')),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Starts background work once every socket is open; it ends with this generation. An error ends the process.
+    pub fn task<F>(&mut self, name: &'static str, work: impl FnOnce(Stop) -> F + Send + 'static)
+    where
+        F: Future<Output = Result> + Send + 'static,
+    {
+        self.block.tasks.add(self.directive, name, work);
+    }
+
+    /// Waits for `gate` before the block's sockets are opened.
+    pub fn gate(&mut self, gate: impl Future<Output = ()> + Send + 'static) {
+        self.block.gates.push(Box::pin(gate));
+    }
+
+    /// Lets the block answer a query only if `filter` says so.
+    pub fn filter(&mut self, filter: impl Fn(&mut Query) -> Result<bool> + Send + Sync + 'static) {
+        self.block.filters.push(Box::new(filter));
+    }
+
+    /// Puts a page on an HTTP endpoint.
+    pub fn mount(&mut self, mount: Mount) {
+        self.block.mounts.push(mount);
+    }
+
+    /// The chain that this block will have.
+    pub fn chain(&self) -> ChainHandle {
+        self.block.chain.clone()
+    }
+
+    /// The addresses on which this block will listen.
+    pub fn addresses(&self) -> Arc<OnceLock<Vec<SocketAddr>>> {
+        self.block.addresses.clone()
+    }
+
+    /// The time.
+    pub fn clock(&self) -> Clock {
+        self.world.clock.clone()
+    }
+
+    /// The daemon's part of a reload.
+    pub fn reload(&self) -> Arc<dyn Reload> {
+        self.world.reload.clone()
+    }
+
+    /// Something of which there is one for all blocks of this generation, known by its type alone.
+    pub fn shared<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
+        let mut shared = self.world.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = shared.entry(TypeId::of::<T>()).or_insert_with(|| Arc::<T>::default());
+        entry.clone().downcast().expect("keyed by type")
+    }
+
+    /// State that outlives a reload as long as `key`, which tells its whole configuration, stays the same. `make` makes it
+    /// and may give it background work, which ends with the last generation that uses the state.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn carry<T: Any + Send + Sync>(
+        &mut self,
+        key: &str,
+        make: impl FnOnce(&mut Tasks) -> Result<T, ConfigError>,
+    ) -> Result<Arc<T>, ConfigError> {
+        self.world.carry.get(self.directive, key, make)
+    }
+
+    /// Offers a service to the other plugins of this block, known by its type.
+    pub fn offer<T: Any + Send + Sync>(&mut self, service: T) {
+        let offers = self.offered::<T>();
+        let free = offers.0.iter().find(|slot| slot.get().is_none());
+        match free {
+            Some(slot) => drop(slot.set(service)),
+            None => tracing::error!("more than {OFFERS} services of one type in a server block: one is not used"),
+        }
+    }
+
+    /// The services of a type that plugins of this block offer, before or after this call.
+    pub fn offered<T: Any + Send + Sync>(&mut self) -> Offered<T> {
+        let slot = self.block.offers.entry(TypeId::of::<T>()).or_insert_with(|| Box::new(Offered::<T>::default()));
+        slot.downcast_ref::<Offered<T>>().expect("keyed by type").clone()
+    }
+}
+
+/// How many services of one type the plugins of a block can offer.
+const OFFERS: usize = 16;
+
+/// Services of other plugins of the same block; complete once the block is built.
+pub struct Offered<T>(Arc<[OnceLock<T>; OFFERS]>);
+
+impl<T> Offered<T> {
+    /// The first one offered.
+    pub fn first(&self) -> Option<&T> {
+        self.0[0].get()
+    }
+
+    /// All, in the order of the table.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map_while(OnceLock::get)
+    }
+}
+
+impl<T> Clone for Offered<T> {
+    fn clone(&self) -> Self {
+        Offered(self.0.clone())
+    }
+}
+
+impl<T> Default for Offered<T> {
+    fn default() -> Self {
+        Offered(Arc::new([const { OnceLock::new() }; OFFERS]))
+    }
+}

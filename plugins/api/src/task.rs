@@ -1,0 +1,138 @@
+//! Background work, and state that outlives a reload together with its work.
+
+use crate::Result;
+use crate::corefile::ConfigError;
+use std::any::Any;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// Tells background work to end: when [`StopSource::stop`] is called, or its source is dropped.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Waits until the work is to end.
+    pub async fn stopped(&mut self) {
+        // An error means that the source is gone, which is an order to stop too.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+
+    /// Runs `work` until it ends (`Some`) or is told to (`None`).
+    pub async fn or<F: Future>(&mut self, work: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            () = self.stopped() => None,
+            done = work => Some(done),
+        }
+    }
+}
+
+/// The other end of a [`Stop`].
+#[derive(Debug)]
+pub struct StopSource(watch::Sender<bool>);
+
+impl StopSource {
+    /// Orders everything that holds a [`Stop`] of this source to end.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// A receiver of the order.
+    pub fn listen(&self) -> Stop {
+        Stop(self.0.subscribe())
+    }
+}
+
+impl Default for StopSource {
+    fn default() -> Self {
+        StopSource(watch::channel(false).0)
+    }
+}
+
+/// Background work that has not begun.
+pub struct Task {
+    /// The directive that it belongs to.
+    pub directive: &'static str,
+    /// What it does.
+    pub name: &'static str,
+    /// Begins it.
+    pub start: Box<dyn FnOnce(Stop) -> Working + Send>,
+}
+
+/// Background work that has begun; an error ends the process.
+pub type Working = Pin<Box<dyn Future<Output = Result> + Send>>;
+
+/// Background work that belongs together.
+#[derive(Default)]
+pub struct Tasks(Vec<Task>);
+
+impl Tasks {
+    /// Adds work.
+    pub fn add<F>(&mut self, directive: &'static str, name: &'static str, work: impl FnOnce(Stop) -> F + Send + 'static)
+    where
+        F: Future<Output = Result> + Send + 'static,
+    {
+        self.0.push(Task { directive, name, start: Box::new(move |stop| Box::pin(work(stop))) });
+    }
+
+    /// All work, to be started.
+    pub fn take(&mut self) -> Vec<Task> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// State that outlives a reload, its work, and the means to end that when nobody uses the state any more.
+pub struct Carried {
+    value: Arc<dyn Any + Send + Sync>,
+    key: (&'static str, String),
+    /// Work that waits to be started.
+    pub tasks: Mutex<Tasks>,
+    /// Ends the work; dropped with the state.
+    pub stop: StopSource,
+}
+
+/// The state of one generation, by directive and configuration; what of it was there in the generation before.
+#[derive(Default)]
+pub struct Carry {
+    before: HashMap<(&'static str, String), Arc<Carried>>,
+    current: Mutex<Vec<Arc<Carried>>>,
+}
+
+impl Carry {
+    /// Begins with what the generation before had.
+    pub fn from_before(before: &[Arc<Carried>]) -> Carry {
+        let before = before.iter().map(|c| (c.key.clone(), c.clone())).collect();
+        Carry { before, current: Mutex::default() }
+    }
+
+    pub(crate) fn get<T: Any + Send + Sync>(
+        &self,
+        directive: &'static str,
+        key: &str,
+        make: impl FnOnce(&mut Tasks) -> Result<T, ConfigError>,
+    ) -> Result<Arc<T>, ConfigError> {
+        let key = (directive, format!("{}\n{key}", std::any::type_name::<T>()));
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = current.iter().find(|c| c.key == key).or_else(|| self.before.get(&key)).cloned();
+        if let Some(known) = known
+            && let Ok(value) = known.value.clone().downcast::<T>()
+        {
+            if !current.iter().any(|c| Arc::ptr_eq(c, &known)) {
+                current.push(known);
+            }
+            return Ok(value);
+        }
+        let mut tasks = Tasks::default();
+        let value = Arc::new(make(&mut tasks)?);
+        let tasks = Mutex::new(tasks);
+        current.push(Arc::new(Carried { value: value.clone(), key, tasks, stop: StopSource::default() }));
+        Ok(value)
+    }
+
+    /// The state of this generation.
+    pub fn current(&self) -> Vec<Arc<Carried>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

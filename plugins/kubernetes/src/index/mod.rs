@@ -1,0 +1,152 @@
+//! The cluster index: what answers are written from, always live, never waited for.
+//!
+//! Readers hash the lower-case wire name as it stands in the question and come to the service in two loads; they take
+//! no lock and touch no shared counter. One [`Writer`] changes it, value by value: a reader sees each value whole,
+//! as it was before or as it is after.
+
+mod entry;
+mod slots;
+mod tags;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use entry::{Backing, Namespace, Pod, Service, Slice};
+pub use slots::Found;
+pub use writer::{Kind, Options, Writer};
+
+use slots::Slots;
+use std::hash::{BuildHasher, Hash};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use tags::Tags;
+
+/// What is known about a cluster; made with its one [`Writer`] by [`Index::new`].
+pub struct Index {
+    hasher: foldhash::fast::RandomState,
+    services: Slots<Service>,
+    service_names: Tags,
+    cluster_addresses: Tags,
+    slices: Slots<Slice>,
+    hosts: Tags,
+    endpoint_addresses: Tags,
+    pods: Slots<Pod>,
+    pod_addresses: Tags,
+    namespaces: Slots<Namespace>,
+    namespace_names: Tags,
+    serial: AtomicU32,
+    unsynced: AtomicU8,
+}
+
+impl Index {
+    /// An empty index and what fills it; `kinds` are those that must be listed once before it is whole.
+    pub fn new(kinds: &[Kind], options: Options) -> (Arc<Index>, Writer) {
+        let index = Arc::new(Index {
+            hasher: foldhash::fast::RandomState::default(),
+            services: Slots::new(),
+            service_names: Tags::new(),
+            cluster_addresses: Tags::new(),
+            slices: Slots::new(),
+            hosts: Tags::new(),
+            endpoint_addresses: Tags::new(),
+            pods: Slots::new(),
+            pod_addresses: Tags::new(),
+            namespaces: Slots::new(),
+            namespace_names: Tags::new(),
+            serial: AtomicU32::new(0),
+            unsynced: AtomicU8::new(kinds.iter().fold(0, |bits, k| bits | k.bit())),
+        });
+        (index.clone(), Writer::new(index, options))
+    }
+
+    /// Whether everything has been listed once.
+    pub fn synced(&self) -> bool {
+        self.unsynced.load(Ordering::Acquire) == 0
+    }
+
+    /// Unix time of the last relevant change, 0 before the first (spec 10.4).
+    pub fn serial(&self) -> u32 {
+        self.serial.load(Ordering::Relaxed)
+    }
+
+    /// What is known under `owner`: the labels of service and namespace, lower-case, in wire form without the root.
+    pub fn service(&self, owner: &[u8]) -> Option<Found<Service>> {
+        self.service_names.find(self.hash(owner), |slot| self.services.get(slot).filter(|s| *s.owner == *owner))
+    }
+
+    /// The service of a slice.
+    pub fn service_of(&self, slice: &Slice) -> Option<Found<Service>> {
+        self.service(&slice.owner)
+    }
+
+    /// The slices of a service.
+    pub fn slices_of(&self, service: &Service) -> impl Iterator<Item = Found<Slice>> {
+        service.slices.iter().filter_map(|&slot| self.slices.get(slot)).filter(|s| s.owner == service.owner)
+    }
+
+    /// Calls `look` with each entry of a service's slices whose host is the first label of `name`, until it returns
+    /// something. `name` are the labels of host, service and namespace, lower-case, in wire form without the root.
+    pub fn endpoint<R>(&self, name: &[u8], mut look: impl FnMut(&Slice, usize) -> Option<R>) -> Option<R> {
+        let host = entry::first_label(name);
+        let owner = &name[host.len()..];
+        let mut look_in = |slice: &Slice, derived: bool| {
+            let mut entries = slice.entries_of(host).filter(|&e| slice.written_host(e).is_empty() == derived);
+            entries.find_map(|e| look(slice, e))
+        };
+        let written = self.hosts.find(self.hash(name), |slot| self.slice_of(slot, owner, |s| look_in(s, false)));
+        written.or_else(|| {
+            let hash = self.hash(entry::address_of_host(host)?);
+            self.endpoint_addresses.find(hash, |slot| self.slice_of(slot, owner, |s| look_in(s, true)))
+        })
+    }
+
+    /// Calls `look` with each service that has this cluster address, until it returns something.
+    pub fn cluster_address<R>(&self, address: IpAddr, mut look: impl FnMut(&Service) -> Option<R>) -> Option<R> {
+        self.cluster_addresses.find(self.hash(address), |slot| {
+            let service = self.services.get(slot)?;
+            service.definition.as_ref().is_some_and(|d| d.backing.contains(address)).then(|| look(&service))?
+        })
+    }
+
+    /// Calls `look` with each entry of a slice that has this address, until it returns something.
+    pub fn endpoint_address<R>(&self, address: IpAddr, mut look: impl FnMut(&Slice, usize) -> Option<R>) -> Option<R> {
+        self.endpoint_addresses.find(self.hash(address), |slot| {
+            let slice = self.slices.get(slot)?;
+            slice.entries_at(address).find_map(|entry| look(&slice, entry))
+        })
+    }
+
+    /// Calls `look` with each pod that has this address, until it returns something.
+    pub fn pod_address<R>(&self, address: IpAddr, mut look: impl FnMut(&Pod) -> Option<R>) -> Option<R> {
+        self.pod_addresses.find(self.hash(address), |slot| {
+            let pod = self.pods.get(slot)?;
+            (pod.address == address).then(|| look(&pod))?
+        })
+    }
+
+    /// Whether a namespace exists; `label` is its lower-case wire label.
+    pub fn namespace_exists(&self, label: &[u8]) -> bool {
+        let found = self.namespace_names.find(self.hash(label), |slot| {
+            let namespace = self.namespaces.get(slot)?;
+            (*namespace.label == *label).then(|| namespace.exists())
+        });
+        found.unwrap_or(false)
+    }
+
+    fn slice_of<R>(&self, slot: u32, owner: &[u8], look: impl FnOnce(&Slice) -> Option<R>) -> Option<R> {
+        let slice = self.slices.get(slot)?;
+        slice.owner.eq_ignore_ascii_case(owner).then(|| look(&slice))?
+    }
+
+    fn hash(&self, name: impl Hash) -> u64 {
+        self.hasher.hash_one(name)
+    }
+}
+
+impl Backing {
+    fn contains(&self, address: IpAddr) -> bool {
+        matches!(self, Backing::Addresses(addresses) if addresses.find(address).next().is_some())
+    }
+}

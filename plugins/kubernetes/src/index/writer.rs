@@ -1,0 +1,478 @@
+//! The one that changes the index: objects in, values published.
+
+mod convert;
+
+use super::entry::{Backing, Definition, Namespace, Pod, Port, Service, Slice};
+use super::slots::Free;
+use super::tags::Tags;
+use super::{Index, entry};
+use crate::objects;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Fills an index; there is one for each.
+///
+/// Every function takes `now`, the Unix time that becomes the zone's serial where the change is one that counts.
+pub struct Writer {
+    index: Arc<Index>,
+    options: Options,
+    services: Kept,
+    slices: Kept,
+    slice_names: Tags,
+    pods: Kept,
+    pod_names: Tags,
+    namespaces: Kept,
+    ports: HashSet<Arc<[Port]>>,
+    misunderstood: u64,
+}
+
+/// How objects are read.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub struct Options {
+    /// `endpoint_pod_names`: an endpoint without host name is called like its pod.
+    pub pod_names: bool,
+}
+
+/// What is listed and watched, each for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Kind {
+    /// v1 Service.
+    Service,
+    /// discovery.k8s.io/v1 EndpointSlice.
+    EndpointSlice,
+    /// v1 Namespace.
+    Namespace,
+    /// v1 Pod.
+    Pod,
+}
+
+impl Kind {
+    pub(super) fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// The slots of one kind: which are free, and which the list that is being read has named.
+#[derive(Default)]
+struct Kept {
+    free: Free,
+    listed: Vec<bool>,
+}
+
+impl Kept {
+    fn note(&mut self, slot: u32) {
+        if self.listed.len() <= slot as usize {
+            self.listed.resize(slot as usize + 1, false);
+        }
+        self.listed[slot as usize] = true;
+    }
+
+    fn missing(&self) -> Vec<u32> {
+        (0..self.free.end()).filter(|&s| !self.listed.get(s as usize).is_some_and(|l| *l)).collect()
+    }
+}
+
+impl Writer {
+    pub(super) fn new(index: Arc<Index>, options: Options) -> Self {
+        Writer {
+            index,
+            options,
+            services: Kept::default(),
+            slices: Kept::default(),
+            slice_names: Tags::new(),
+            pods: Kept::default(),
+            pod_names: Tags::new(),
+            namespaces: Kept::default(),
+            ports: HashSet::new(),
+            misunderstood: 0,
+        }
+    }
+
+    /// How many objects, or parts of them, made no sense since the start.
+    pub fn misunderstood(&self) -> u64 {
+        self.misunderstood
+    }
+
+    /// Counts an object that could not be read at all.
+    pub fn count_misunderstood(&mut self) {
+        self.misunderstood += 1;
+    }
+
+    /// A complete list of `kind` begins; its objects are put one by one.
+    pub fn begin_list(&mut self, kind: Kind) {
+        self.kept(kind).listed.clear();
+    }
+
+    /// The list is complete: what it did not name is gone, and the kind is synced.
+    pub fn end_list(&mut self, kind: Kind, now: u32) {
+        for slot in self.kept(kind).missing() {
+            match kind {
+                Kind::Service => self.undefine(slot, now),
+                Kind::EndpointSlice => self.remove_slice(slot, now),
+                Kind::Namespace => self.namespace_gone(slot),
+                Kind::Pod => self.remove_pod(slot, now),
+            }
+        }
+        self.kept(kind).listed = Vec::new();
+        self.index.unsynced.fetch_and(!kind.bit(), Ordering::AcqRel);
+    }
+
+    /// Adds or replaces a Service.
+    pub fn put_service(&mut self, object: &objects::Service<'_>, now: u32) {
+        let metadata = &object.metadata;
+        let Some(owner) = self.owner(&metadata.name, &metadata.namespace) else { return };
+        let definition = self.definition(&object.spec);
+        let Some(slot) = self.service_slot(&owner) else { return };
+        self.services.note(slot);
+        let old = self.index.services.get_full(slot).expect("the slot was just found or made");
+        match &old.definition {
+            Some(before) if *before == definition => return,
+            Some(before) if same_for_serial(before, &definition) => (),
+            _ => self.touch(now),
+        }
+        self.tag_addresses(slot, old.definition.as_ref(), Some(&definition));
+        self.publish_service(slot, old.with_definition(Some(definition)));
+    }
+
+    /// Removes a Service; its slices stay.
+    pub fn delete_service(&mut self, object: &objects::Metadata<'_>, now: u32) {
+        let found = self.owner(&object.name, &object.namespace).and_then(|owner| self.find_service(&owner));
+        if let Some(slot) = found {
+            self.undefine(slot, now);
+        }
+    }
+
+    /// Adds or replaces an EndpointSlice.
+    pub fn put_slice(&mut self, object: &objects::EndpointSlice<'_>, now: u32) {
+        let Some(slice) = self.slice(object) else { return };
+        let found = self.find_slice(&slice.name, &slice.namespace.label);
+        let Some(slot) = found.or_else(|| self.slices.free.take()) else { return self.count_misunderstood() };
+        self.slices.note(slot);
+        let old = self.index.slices.get_full(slot);
+        if old.as_deref() == Some(&slice) {
+            return;
+        }
+        self.touch(now);
+        self.slice_names.insert(self.identity(&slice.name, &slice.namespace.label), slot);
+        self.replace_slice(slot, old, Some(slice));
+    }
+
+    /// Removes an EndpointSlice.
+    pub fn delete_slice(&mut self, object: &objects::Metadata<'_>, now: u32) {
+        let found = convert::label(&object.namespace).and_then(|ns| self.find_slice(object.name.as_bytes(), &ns));
+        if let Some(slot) = found {
+            self.remove_slice(slot, now);
+        }
+    }
+
+    /// Adds a Namespace.
+    pub fn put_namespace(&mut self, object: &objects::Metadata<'_>) {
+        let Some(label) = convert::label(&object.name) else { return self.count_misunderstood() };
+        if let Some((slot, namespace)) = self.namespace(&label) {
+            self.namespaces.note(slot);
+            namespace.set_exists(true);
+        }
+    }
+
+    /// Removes a Namespace; what is in it stays, unexposed.
+    pub fn delete_namespace(&mut self, object: &objects::Metadata<'_>) {
+        if let Some((slot, _)) = convert::label(&object.name).and_then(|label| self.find_namespace(&label)) {
+            self.namespace_gone(slot);
+        }
+    }
+
+    /// Adds or replaces a Pod. One that is being deleted is not added, and stays as it was if it was known.
+    pub fn put_pod(&mut self, object: &objects::Pod<'_>, now: u32) {
+        let metadata = &object.metadata;
+        let Some(namespace) = convert::label(&metadata.namespace) else { return self.count_misunderstood() };
+        let found = self.find_pod(metadata.name.as_bytes(), &namespace);
+        if !metadata.deletion_timestamp.is_empty() {
+            return found.into_iter().for_each(|slot| self.pods.note(slot));
+        }
+        let Some(address) = convert::canonical(&object.status.pod_ip) else {
+            return found.into_iter().for_each(|slot| self.remove_pod(slot, now));
+        };
+        let Some((_, namespace)) = self.namespace(&namespace) else { return };
+        let pod = Pod { name: metadata.name.as_bytes().into(), namespace, address };
+        self.publish_pod(found, pod, now);
+    }
+
+    /// Removes a Pod.
+    pub fn delete_pod(&mut self, object: &objects::Metadata<'_>, now: u32) {
+        let found = convert::label(&object.namespace).and_then(|ns| self.find_pod(object.name.as_bytes(), &ns));
+        if let Some(slot) = found {
+            self.remove_pod(slot, now);
+        }
+    }
+
+    // Services.
+
+    /// The slot of what is known under `owner`, made if nothing is.
+    fn service_slot(&mut self, owner: &[u8]) -> Option<u32> {
+        if let Some(slot) = self.find_service(owner) {
+            return Some(slot);
+        }
+        let (_, namespace) = self.namespace(&owner[entry::first_label(owner).len()..])?;
+        let Some(slot) = self.services.free.take() else {
+            self.count_misunderstood();
+            return None;
+        };
+        let (owner, slices) = (owner.into(), Box::default());
+        self.index
+            .services
+            .set(slot, Some(Arc::new(Service { owner, namespace, definition: None, slices, overlap: false })));
+        let service = self.index.services.get(slot)?;
+        self.index.service_names.insert(self.index.hash(&*service.owner), slot);
+        Some(slot)
+    }
+
+    /// Publishes what is left of a service, or removes it when nothing is.
+    fn publish_service(&mut self, slot: u32, service: Service) {
+        if service.definition.is_some() || !service.slices.is_empty() {
+            return self.index.services.set(slot, Some(Arc::new(service)));
+        }
+        self.index.service_names.remove(self.index.hash(&*service.owner), slot);
+        self.index.services.set(slot, None);
+        self.services.free.put(slot);
+    }
+
+    /// Takes the Service object away, and leaves what its slices say.
+    fn undefine(&mut self, slot: u32, now: u32) {
+        let Some(service) = self.index.services.get_full(slot) else { return };
+        if service.definition.is_some() {
+            self.touch(now);
+            self.tag_addresses(slot, service.definition.as_ref(), None);
+            self.publish_service(slot, service.with_definition(None));
+        }
+    }
+
+    fn tag_addresses(&self, slot: u32, old: Option<&Definition>, new: Option<&Definition>) {
+        let hashes = |d: Option<&Definition>| -> Vec<u64> {
+            match d.map(|d| &d.backing) {
+                Some(Backing::Addresses(a)) => a.canonical().map(|a| self.index.hash(a)).collect(),
+                _ => Vec::new(),
+            }
+        };
+        retag(&self.index.cluster_addresses, slot, &hashes(old), &hashes(new));
+    }
+
+    fn find_service(&self, owner: &[u8]) -> Option<u32> {
+        let index = &self.index;
+        index.service_names.find(index.hash(owner), |s| index.services.get(s).filter(|v| *v.owner == *owner).map(|_| s))
+    }
+
+    // Slices.
+
+    /// Publishes a slice in the order that lets a reader miss nothing: the value, then what leads to it.
+    fn replace_slice(&mut self, slot: u32, old: Option<Arc<Slice>>, new: Option<Slice>) {
+        let new = new.map(Arc::new);
+        let overlaps = new.as_deref().is_some_and(|slice| self.overlaps(slot, slice));
+        self.index.slices.set(slot, new.clone());
+        let (hosts, addresses) = self.slice_hashes(old.as_deref());
+        let (new_hosts, new_addresses) = self.slice_hashes(new.as_deref());
+        retag(&self.index.hosts, slot, &hosts, &new_hosts);
+        retag(&self.index.endpoint_addresses, slot, &addresses, &new_addresses);
+        let (from, to) = (owner_of(old.as_deref()), owner_of(new.as_deref()));
+        if from != to
+            && let Some(service) = from.and_then(|owner| self.find_service(owner))
+        {
+            self.detach(service, slot);
+        }
+        if let Some(service) = to.and_then(|owner| self.service_slot(owner)) {
+            self.attach(service, slot, overlaps);
+        }
+    }
+
+    fn attach(&mut self, service: u32, slice: u32, overlaps: bool) {
+        let Some(old) = self.index.services.get_full(service) else { return };
+        let known = old.slices.contains(&slice);
+        if known && (old.overlap || !overlaps) {
+            return;
+        }
+        let mut slices = old.slices.to_vec();
+        if !known {
+            slices.push(slice);
+        }
+        let overlap = overlaps || old.overlap;
+        let service_value = Service { slices: slices.into(), overlap, ..old.with_definition(old.definition.clone()) };
+        self.publish_service(service, service_value);
+    }
+
+    fn detach(&mut self, service: u32, slice: u32) {
+        let Some(old) = self.index.services.get_full(service) else { return };
+        let slices: Box<[u32]> = old.slices.iter().copied().filter(|&s| s != slice).collect();
+        let overlap = old.overlap && slices.len() > 1;
+        let service_value = Service { slices, overlap, ..old.with_definition(old.definition.clone()) };
+        self.publish_service(service, service_value);
+    }
+
+    /// Whether another slice of the same service has one of the addresses.
+    fn overlaps(&self, slot: u32, slice: &Slice) -> bool {
+        let index = &self.index;
+        let another = |s: u32| (s != slot && index.slices.get(s).is_some_and(|o| o.owner == slice.owner)).then_some(());
+        slice.addresses.canonical().any(|a| index.endpoint_addresses.find(index.hash(a), another).is_some())
+    }
+
+    fn remove_slice(&mut self, slot: u32, now: u32) {
+        let Some(old) = self.index.slices.get_full(slot) else { return };
+        self.touch(now);
+        self.slice_names.remove(self.identity(&old.name, &old.namespace.label), slot);
+        self.replace_slice(slot, Some(old), None);
+        self.slices.free.put(slot);
+    }
+
+    /// Hashes of the host names and of the addresses that lead to a slice.
+    fn slice_hashes(&self, slice: Option<&Slice>) -> (Vec<u64>, Vec<u64>) {
+        let Some(slice) = slice.filter(|s| owner_of(Some(s)).is_some()) else { return Default::default() };
+        let written = (0..slice.len()).map(|e| slice.written_host(e)).filter(|h| !h.is_empty());
+        let hosts = written.map(|host| {
+            let mut name = host.to_ascii_lowercase();
+            name.extend_from_slice(&slice.owner);
+            self.index.hash(&*name)
+        });
+        (hosts.collect(), slice.addresses.canonical().map(|a| self.index.hash(a)).collect())
+    }
+
+    fn find_slice(&self, name: &[u8], namespace: &[u8]) -> Option<u32> {
+        self.slice_names.find(self.identity(name, namespace), |slot| {
+            let slice = self.index.slices.get(slot)?;
+            (*slice.name == *name && *slice.namespace.label == *namespace).then_some(slot)
+        })
+    }
+
+    // Pods.
+
+    fn publish_pod(&mut self, found: Option<u32>, pod: Pod, now: u32) {
+        let Some(slot) = found.or_else(|| self.pods.free.take()) else { return self.count_misunderstood() };
+        self.pods.note(slot);
+        let old = self.index.pods.get_full(slot);
+        if old.as_deref() == Some(&pod) {
+            return;
+        }
+        self.touch(now);
+        let hash = |pod: &Pod| self.index.hash(pod.address);
+        let (before, after): (Vec<u64>, _) = (old.as_deref().map(hash).into_iter().collect(), [hash(&pod)]);
+        self.pod_names.insert(self.identity(&pod.name, &pod.namespace.label), slot);
+        self.index.pods.set(slot, Some(Arc::new(pod)));
+        retag(&self.index.pod_addresses, slot, &before, &after);
+    }
+
+    fn remove_pod(&mut self, slot: u32, now: u32) {
+        let Some(old) = self.index.pods.get_full(slot) else { return };
+        self.touch(now);
+        self.pod_names.remove(self.identity(&old.name, &old.namespace.label), slot);
+        self.index.pod_addresses.remove(self.index.hash(old.address), slot);
+        self.index.pods.set(slot, None);
+        self.pods.free.put(slot);
+    }
+
+    fn find_pod(&self, name: &[u8], namespace: &[u8]) -> Option<u32> {
+        self.pod_names.find(self.identity(name, namespace), |slot| {
+            let pod = self.index.pods.get(slot)?;
+            (*pod.name == *name && *pod.namespace.label == *namespace).then_some(slot)
+        })
+    }
+
+    // Namespaces.
+
+    /// The namespace called `label`, made if it is not known.
+    fn namespace(&mut self, label: &[u8]) -> Option<(u32, Arc<Namespace>)> {
+        if let Some(found) = self.find_namespace(label) {
+            return Some(found);
+        }
+        let Some(slot) = self.namespaces.free.take() else {
+            self.count_misunderstood();
+            return None;
+        };
+        let namespace = Arc::new(Namespace::new(label));
+        self.index.namespaces.set(slot, Some(namespace.clone()));
+        self.index.namespace_names.insert(self.index.hash(label), slot);
+        Some((slot, namespace))
+    }
+
+    /// Notes that a namespace is gone.
+    fn namespace_gone(&mut self, slot: u32) {
+        if let Some(namespace) = self.index.namespaces.get(slot) {
+            namespace.set_exists(false);
+        }
+        self.forget_namespaces();
+    }
+
+    /// Forgets the namespaces that are gone and have nothing in them.
+    fn forget_namespaces(&mut self) {
+        for slot in 0..self.namespaces.free.end() {
+            let Some(namespace) = self.index.namespaces.get_full(slot) else { continue };
+            // One count is the index's own, one is held here.
+            if !namespace.exists() && Arc::strong_count(&namespace) == 2 {
+                self.index.namespace_names.remove(self.index.hash(&*namespace.label), slot);
+                self.index.namespaces.set(slot, None);
+                self.namespaces.free.put(slot);
+            }
+        }
+    }
+
+    fn find_namespace(&self, label: &[u8]) -> Option<(u32, Arc<Namespace>)> {
+        self.index.namespace_names.find(self.index.hash(label), |slot| {
+            let namespace = self.index.namespaces.get_full(slot)?;
+            (*namespace.label == *label).then_some((slot, namespace))
+        })
+    }
+
+    // Helpers.
+
+    fn kept(&mut self, kind: Kind) -> &mut Kept {
+        match kind {
+            Kind::Service => &mut self.services,
+            Kind::EndpointSlice => &mut self.slices,
+            Kind::Namespace => &mut self.namespaces,
+            Kind::Pod => &mut self.pods,
+        }
+    }
+
+    fn touch(&self, now: u32) {
+        self.index.serial.store(now, Ordering::Relaxed);
+    }
+
+    fn identity(&self, name: &[u8], namespace: &[u8]) -> u64 {
+        self.index.hash((name, namespace))
+    }
+}
+
+impl Service {
+    fn with_definition(&self, definition: Option<Definition>) -> Service {
+        Service {
+            owner: self.owner.clone(),
+            namespace: self.namespace.clone(),
+            definition,
+            slices: self.slices.clone(),
+            overlap: self.overlap,
+        }
+    }
+}
+
+/// The owner of a slice that has one: a slice without a service's label leads nowhere.
+fn owner_of(slice: Option<&Slice>) -> Option<&[u8]> {
+    slice.map(|s| &*s.owner).filter(|owner| !owner.is_empty())
+}
+
+/// Whether the change from one definition to the other leaves the serial as it is (spec 10.4).
+fn same_for_serial(old: &Definition, new: &Definition) -> bool {
+    old.ports == new.ports && external_name(old) == external_name(new)
+}
+
+fn external_name(definition: &Definition) -> Option<&[u8]> {
+    match &definition.backing {
+        Backing::Name(name, entry::NameKind::External) => Some(name),
+        _ => None,
+    }
+}
+
+fn retag(tags: &Tags, slot: u32, old: &[u64], new: &[u64]) {
+    for hash in new.iter().filter(|h| !old.contains(h)) {
+        tags.insert(*hash, slot);
+    }
+    for hash in old.iter().filter(|h| !new.contains(h)) {
+        tags.remove(*hash, slot);
+    }
+}

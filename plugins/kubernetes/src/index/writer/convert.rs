@@ -1,0 +1,178 @@
+//! From the API's objects to what the index keeps. What makes no sense is left out and counted, never guessed.
+
+use super::Writer;
+use crate::index::entry::{AddressText, Addresses, Backing, Definition, Host, NameKind, Port, Slice, SliceParts};
+use crate::objects;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+impl Writer {
+    /// Service and namespace as wire labels.
+    pub(super) fn owner(&mut self, service: &str, namespace: &str) -> Option<Vec<u8>> {
+        let owner = label(service).zip(label(namespace)).map(|(s, n)| [s, n].concat());
+        if owner.is_none() {
+            self.count_misunderstood();
+        }
+        owner
+    }
+
+    /// What a Service's `spec` says.
+    pub(super) fn definition(&mut self, spec: &objects::ServiceSpec<'_>) -> Definition {
+        let backing = if &*spec.kind == "ExternalName" {
+            self.external_name(&spec.external_name)
+        } else {
+            self.cluster_ips(spec)
+        };
+        Definition { backing, ports: self.ports(&spec.ports) }
+    }
+
+    fn external_name(&mut self, target: &str) -> Backing {
+        if target.parse::<IpAddr>().is_ok() {
+            return Backing::Nothing;
+        }
+        match wire_name(target) {
+            Some(name) => Backing::Name(name.into(), NameKind::External),
+            None => {
+                self.count_misunderstood();
+                Backing::Nothing
+            }
+        }
+    }
+
+    fn cluster_ips(&mut self, spec: &objects::ServiceSpec<'_>) -> Backing {
+        let alone = std::slice::from_ref(&spec.cluster_ip);
+        let texts = if spec.cluster_ips.is_empty() { alone } else { &spec.cluster_ips };
+        if &*texts[0] == "None" {
+            return Backing::Headless;
+        }
+        let (mut v4, mut v6, mut name) = (Vec::new(), Vec::new(), None);
+        for text in texts {
+            match address(text) {
+                Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd)),
+                Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd)),
+                None if name.is_none() && wire_name(text).is_some() => name = wire_name(text),
+                None => self.count_misunderstood(),
+            }
+        }
+        match name {
+            Some(name) if v4.is_empty() && v6.is_empty() => Backing::Name(name.into(), NameKind::InPlaceOfAddress),
+            _ => Backing::Addresses(Addresses::new(&v4, &v6)),
+        }
+    }
+
+    /// The list of ports, shared with all objects that have the same.
+    fn ports(&mut self, ports: &[objects::Port<'_>]) -> Arc<[Port]> {
+        let ports: Vec<Port> = ports.iter().map(|p| self.port(p)).collect();
+        if let Some(known) = self.ports.get(&*ports) {
+            return known.clone();
+        }
+        if self.ports.len() >= PORT_LISTS {
+            self.ports.retain(|p| Arc::strong_count(p) > 1);
+        }
+        let ports: Arc<[Port]> = ports.into();
+        if self.ports.len() < PORT_LISTS {
+            self.ports.insert(ports.clone());
+        }
+        ports
+    }
+
+    fn port(&mut self, port: &objects::Port<'_>) -> Port {
+        let number = port.port.and_then(|n| u16::try_from(n).ok());
+        if number.is_none() && port.port.is_some() {
+            self.count_misunderstood();
+        }
+        let protocol = if port.protocol.is_empty() { "TCP" } else { &port.protocol };
+        Port { name: port.name.as_bytes().into(), protocol: protocol.as_bytes().into(), number }
+    }
+
+    /// The ready endpoints of a slice.
+    pub(super) fn slice(&mut self, object: &objects::EndpointSlice<'_>) -> Option<Slice> {
+        let metadata = &object.metadata;
+        let Some(namespace) = label(&metadata.namespace) else {
+            self.count_misunderstood();
+            return None;
+        };
+        // A slice that belongs to no service is kept without an owner: it is the object of nothing but the serial.
+        let owner = label(&metadata.labels.service).map(|s| [&*s, &namespace].concat()).unwrap_or_default();
+        let (_, namespace) = self.namespace(&namespace)?;
+        let (mut v4, mut v6, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let ready = object.endpoints.iter().filter(|e| e.conditions.ready.unwrap_or(true));
+        for (endpoint, text) in ready.flat_map(|e| e.addresses.iter().map(move |a| (e, a))) {
+            match address(text) {
+                Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd, self.host(endpoint, text, odd))),
+                Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd, self.host(endpoint, text, odd))),
+                None => match wire_name(text) {
+                    Some(name) => names.push((name.into(), self.host(endpoint, text, true))),
+                    None => self.count_misunderstood(),
+                },
+            }
+        }
+        let ports = self.ports(&object.ports);
+        let name = metadata.name.as_bytes();
+        Some(Slice::new(SliceParts { name, owner: &owner, namespace, ports, v4, v6, names }))
+    }
+
+    /// The host label of an endpoint's address (spec 4), empty where it follows from the address.
+    fn host(&mut self, endpoint: &objects::Endpoint<'_>, address: &str, odd: bool) -> Host {
+        let pod = Some(&endpoint.target_ref.name).filter(|name| self.options.pod_names && name.len() < 64);
+        for name in [Some(&endpoint.hostname), pod].into_iter().flatten().filter(|name| !name.is_empty()) {
+            match wire_labels(name) {
+                Some(labels) => return labels,
+                None => self.count_misunderstood(),
+            }
+        }
+        if !odd {
+            return Host::new();
+        }
+        let mut text = address.replace(['.', ':'], "-");
+        if text.ends_with('-') {
+            text.push('0');
+        }
+        label(&text).unwrap_or_default()
+    }
+}
+
+/// The address in its one canonical form, as Go and Rust both print it.
+pub(super) fn canonical(text: &str) -> Option<IpAddr> {
+    address(text).filter(|(_, odd)| !odd).map(|(address, _)| address)
+}
+
+/// An address, and whether it is written otherwise than in the canonical form. A mapped IPv4 address is an IPv4 one.
+fn address(text: &str) -> Option<(IpAddr, bool)> {
+    let address: IpAddr = text.parse().ok()?;
+    let address = match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    };
+    let mut space = AddressText::default();
+    Some((address, space.write(address) != text.as_bytes()))
+}
+
+/// A text as one wire label: 1 to 63 octets, no dot in it.
+pub(super) fn label(text: &str) -> Option<Vec<u8>> {
+    (!text.contains('.')).then(|| wire_labels(text))?
+}
+
+/// A text as wire labels, without the root.
+fn wire_labels(text: &str) -> Option<Vec<u8>> {
+    let mut wire = Vec::with_capacity(text.len() + 1);
+    for label in text.split('.') {
+        if label.is_empty() || label.len() > 63 {
+            return None;
+        }
+        wire.push(label.len() as u8);
+        wire.extend_from_slice(label.as_bytes());
+    }
+    (wire.len() < 255).then_some(wire)
+}
+
+/// A domain name in wire form; the empty text and `.` are the root.
+fn wire_name(text: &str) -> Option<Vec<u8>> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let mut wire = if text.is_empty() { Vec::new() } else { wire_labels(text)? };
+    wire.push(0);
+    Some(wire)
+}
+
+/// So many different lists of ports are shared; others are kept for each object.
+const PORT_LISTS: usize = 10_000;

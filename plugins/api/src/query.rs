@@ -97,6 +97,8 @@ pub struct Query {
     pub transport: Transport,
     /// When the query was received.
     pub received: Instant,
+    /// When waiting for an answer makes no sense any more (directive `cancel`); plugins that ask others give up then.
+    pub deadline: Option<Instant>,
     id: u16,
     flags: u16,
     packet: Vec<u8>,
@@ -120,6 +122,7 @@ impl Default for Query {
             local: nobody,
             transport: Transport::Udp,
             received: crate::clock::Clock::system().now(),
+            deadline: None,
             id: 0,
             flags: 0,
             packet: Vec::with_capacity(512),
@@ -167,6 +170,7 @@ impl Query {
         self.edns = None;
         self.edns_options.clear();
         self.notes.clear();
+        self.deadline = None;
         self.turns = 0;
         self.depth = 0;
     }
@@ -326,6 +330,7 @@ impl Query {
             local: self.local,
             transport: self.transport,
             received: self.received,
+            deadline: self.deadline,
             id: self.id,
             flags: self.flags,
             site: self.site,

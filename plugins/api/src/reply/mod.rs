@@ -8,7 +8,7 @@ mod rewrite;
 
 use crate::Error;
 use crate::codes::{Class, Opcode, Rcode, RecordType};
-use crate::name::{NameBuf, NameRef};
+use crate::name::{MAX_NAME, NameBuf, NameRef};
 use crate::query::Question;
 use crate::wire::{self, HEADER, MAX_MESSAGE, Malformed, flag};
 use rewrite::Names;
@@ -62,6 +62,9 @@ pub enum Owner<'a> {
     Question,
     /// The name asked for without its first octets (so many; the start of a label), in the client's letters.
     Suffix(usize),
+    /// Labels in wire form, without a root label, in front of the name asked for; where that makes no valid name, the record
+    /// is left out.
+    Under(&'a [u8]),
     /// Any other name.
     Name(NameRef<'a>),
 }
@@ -226,7 +229,7 @@ impl Reply {
         }
         debug_assert!(self.records.last().is_none_or(|r| r.section <= section), "sections are written in their order");
         let start = self.wire.len();
-        let owner_plain = self.write_owner(owner);
+        let Some(owner_plain) = self.write_owner(owner) else { return };
         self.wire.extend_from_slice(&rtype.0.to_be_bytes());
         self.wire.extend_from_slice(&class.0.to_be_bytes());
         self.wire.extend_from_slice(&ttl.to_be_bytes());
@@ -255,22 +258,26 @@ impl Reply {
         }
     }
 
-    /// Writes an owner name and returns its octets without compression.
-    fn write_owner(&mut self, owner: Owner<'_>) -> usize {
-        let (offset, plain) = match owner {
-            Owner::Question => (0, self.question.get().as_bytes().len()),
-            Owner::Suffix(offset) => (offset, self.question.get().suffix(offset).as_bytes().len()),
-            Owner::Name(name) if name == self.question.get() => (0, name.as_bytes().len()),
+    /// Writes an owner name and returns its octets without compression; `None`, and nothing written, where it is too long.
+    fn write_owner(&mut self, owner: Owner<'_>) -> Option<usize> {
+        let question = self.question.get().as_bytes().len();
+        let (labels, offset) = match owner {
+            Owner::Question => (&[][..], 0),
+            Owner::Suffix(offset) => (&[][..], offset),
+            Owner::Under(labels) if labels.len() + question > MAX_NAME => return None,
+            Owner::Under(labels) => (labels, 0),
+            Owner::Name(name) if name == self.question.get() => (&[][..], 0),
             Owner::Name(name) => {
                 self.wire.extend_from_slice(name.as_bytes());
-                return name.as_bytes().len();
+                return Some(name.as_bytes().len());
             }
         };
-        match plain {
+        self.wire.extend_from_slice(labels);
+        match question - offset {
             1 => self.wire.push(0),
             _ => self.wire.extend_from_slice(&question_pointer(offset)),
         }
-        plain
+        Some(labels.len() + question - offset)
     }
 
     /// Adds to the header's count of a section, modulo 2^16.

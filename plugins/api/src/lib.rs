@@ -32,7 +32,7 @@ pub use clock::Clock;
 pub use codes::{Class, Opcode, Rcode, RecordType};
 pub use name::{Name, NameRef};
 pub use query::{Edns, Query, Question, Transport};
-pub use reply::{Outcome, Owner, Record, Reply, ReplyOpt, Section};
+pub use reply::{Kind, Outcome, Owner, Record, Reply, ReplyOpt, Section};
 pub use server::{PerSite, Site};
 pub use setup::Setup;
 

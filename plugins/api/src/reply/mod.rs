@@ -3,8 +3,11 @@
 //! Plugins append records in the order of the sections; nothing is allocated once the buffers have grown. Changes that keep
 //! every octet in its place (TTL, flags) are made in the wire form; all others write the message anew (`rewrite.rs`).
 
+mod kind;
 mod parse;
 mod rewrite;
+
+pub use kind::Kind;
 
 use crate::Error;
 use crate::codes::{Class, Opcode, Rcode, RecordType};

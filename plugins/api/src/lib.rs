@@ -11,6 +11,7 @@
 //! | [`setup`], [`corefile`] | from Corefile to plugins |
 //! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
 //! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
+//! | `test` | the test kit of plugins (feature `test`) |
 
 pub mod chain;
 pub mod clock;
@@ -25,6 +26,8 @@ pub mod server;
 pub mod services;
 pub mod setup;
 pub mod task;
+#[cfg(feature = "test")]
+pub mod test;
 pub mod wire;
 
 pub use chain::{Chain, Link, Panics, Run};

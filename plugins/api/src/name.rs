@@ -1,6 +1,7 @@
 //! Domain names in wire form: what a query carries, what zones are compared with.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// Octets of the longest name, its root label included (RFC 1035 2.3.4).
 pub const MAX_NAME: usize = 255;
@@ -71,6 +72,23 @@ impl<'a> NameRef<'a> {
         self.below(zone).is_some()
     }
 
+    /// The address that this name, in lower case, is the reverse of (RFC 1035 3.5, RFC 3596 2.5). An IPv4 address inside of an
+    /// IPv6 one is given as the former.
+    pub fn reverse_address(self) -> Option<IpAddr> {
+        let mut labels = self.labels();
+        if let Some(prefix) = self.below(IN_ADDR_ARPA) {
+            let mut octets = [0; 4];
+            octets.iter_mut().rev().try_for_each(|o| labels.next().and_then(octet).map(|n| *o = n))?;
+            return (labels.0.len() + prefix == self.0.len()).then(|| IpAddr::from(octets));
+        }
+        let prefix = self.below(IP6_ARPA)?;
+        let mut address = 0;
+        for shift in (0..128).step_by(4) {
+            address |= u128::from(nibble(labels.next()?)?) << shift;
+        }
+        (labels.0.len() + prefix == self.0.len()).then(|| IpAddr::from(address.to_be_bytes()).to_canonical())
+    }
+
     /// The name that begins `offset` octets into this one; `offset` must be the start of a label.
     pub fn suffix(self, offset: usize) -> NameRef<'a> {
         debug_assert!(NameRef::read(&self.0[offset..]).is_some());
@@ -91,6 +109,21 @@ impl<'a> NameRef<'a> {
     pub fn eq_ignore_case(self, other: NameRef<'_>) -> bool {
         self.0.eq_ignore_ascii_case(other.0)
     }
+}
+
+const IN_ADDR_ARPA: NameRef<'static> = NameRef(b"\x07in-addr\x04arpa\0");
+const IP6_ARPA: NameRef<'static> = NameRef(b"\x03ip6\x04arpa\0");
+
+/// A label of decimal digits without leading zeros, up to 255.
+fn octet(label: &[u8]) -> Option<u8> {
+    let digits = label.iter().all(u8::is_ascii_digit) && (label.len() == 1 || label.first() != Some(&b'0'));
+    std::str::from_utf8(label).ok().filter(|_| digits)?.parse().ok()
+}
+
+/// A label of one hexadecimal digit.
+fn nibble(label: &[u8]) -> Option<u8> {
+    let [digit] = label else { return None };
+    char::from(*digit).to_digit(16).map(|n| n as u8)
 }
 
 /// Presentation form with a dot at the end (RFC 1035 5.1): `\.` for special characters, `\DDD` for unprintable ones.
@@ -329,5 +362,29 @@ mod tests {
         assert_eq!(below("www.example.org"), Some(0));
         assert_eq!(below("ample.org"), None);
         assert_eq!(below("a.www.example.org"), None);
+    }
+
+    #[test]
+    fn reverse_names() {
+        let v6 = |tail: &str| format!("{}{tail}", "0.".repeat(20));
+        for (name, address) in [
+            ("1.0.0.10.in-addr.arpa", Some("10.0.0.1")),
+            ("0.0.0.255.in-addr.arpa", Some("255.0.0.0")),
+            ("1.0.0.0.10.in-addr.arpa", None),
+            ("0.0.10.in-addr.arpa", None),
+            ("01.0.0.10.in-addr.arpa", None),
+            ("256.0.0.10.in-addr.arpa", None),
+            ("+1.0.0.10.in-addr.arpa", None),
+            ("in-addr.arpa", None),
+            (&v6("0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"), Some("2001:db8::")),
+            (&format!("1.0.0.0.0.0.a.0.f.f.f.f.{}ip6.arpa", "0.".repeat(20)), Some("10.0.0.1")),
+            (&v6("0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"), None),
+            (&v6("0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"), None),
+            (&v6("0.0.0.0.8.b.d.0.1.0.0.g.ip6.arpa"), None),
+            ("example.org", None),
+        ] {
+            let expected: Option<IpAddr> = address.map(|a| a.parse().unwrap());
+            assert_eq!(Name::from_text(name).unwrap().as_ref().reverse_address(), expected, "{name}");
+        }
     }
 }

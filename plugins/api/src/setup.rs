@@ -38,6 +38,8 @@ pub struct Block {
     pub mounts: Vec<Mount>,
     /// What has to be waited for before the block's sockets are opened.
     pub gates: Vec<Gate>,
+    /// What is done between the order to stop and the end of the sockets.
+    pub farewells: Vec<Farewell>,
     /// Conditions under which the block answers a query (directive `view`); all must hold.
     pub filters: Vec<Filter>,
     /// The finished chain, for those who look at it later.
@@ -51,6 +53,8 @@ pub struct Block {
 pub type ChainHandle = Arc<OnceLock<Arc<Chain>>>;
 /// Something to wait for before sockets are opened, with a bound of its own.
 pub type Gate = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Something done between the order to stop and the end of the sockets, while queries are still answered.
+pub type Farewell = Box<dyn FnOnce() -> Gate + Send>;
 /// Says whether a server block answers a query.
 pub type Filter = Box<dyn Fn(&mut Query) -> Result<bool> + Send + Sync>;
 
@@ -71,8 +75,6 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// Classes other than IN reach the chains of the listener.
     pub any_class: bool,
-    /// How long to go on answering after the order to stop (`health`).
-    pub lameduck: Duration,
 }
 
 /// Time-outs and limits of stream transports; `None` is the server's default.
@@ -116,6 +118,7 @@ impl Block {
             tasks: Tasks::default(),
             mounts: Vec::new(),
             gates: Vec::new(),
+            farewells: Vec::new(),
             filters: Vec::new(),
             chain: ChainHandle::default(),
             addresses: Arc::default(),
@@ -169,6 +172,14 @@ impl<'a> Setup<'a> {
     /// Waits for `gate` before the block's sockets are opened.
     pub fn gate(&mut self, gate: impl Future<Output = ()> + Send + 'static) {
         self.block.gates.push(Box::pin(gate));
+    }
+
+    /// Does `farewell` when the server is told to stop (not at a reload), before its sockets are closed.
+    pub fn before_stop<F>(&mut self, farewell: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.block.farewells.push(Box::new(|| Box::pin(farewell())));
     }
 
     /// Lets the block answer a query only if `filter` says so.

@@ -261,6 +261,19 @@ impl Reply {
         }
     }
 
+    /// For the server, last of all: appends an OPT record. `flags` is its TTL: upper response code, version, DO.
+    pub fn push_opt(&mut self, size: u16, flags: u32, options: impl FnOnce(&mut RecordData<'_>)) {
+        self.overflow = false;
+        let root = Owner::Name(NameRef::ROOT);
+        self.push_class(Section::Additional, root, (RecordType::OPT, Class(size)), flags, options);
+    }
+
+    /// For the server: a message that is to be sent as it is.
+    pub fn set_raw(&mut self, message: &[u8]) {
+        self.clear();
+        self.wire.extend_from_slice(message);
+    }
+
     /// Writes an owner name and returns its octets without compression; `None`, and nothing written, where it is too long.
     fn write_owner(&mut self, owner: Owner<'_>) -> Option<usize> {
         let question = self.question.get().as_bytes().len();

@@ -1,0 +1,87 @@
+//! From server blocks to chains: sets up every directive of every block, and gathers all mistakes.
+
+use crate::plugins::{Row, Table};
+use api::corefile::{ConfigError, ServerBlock, Token};
+use api::http::Mount;
+use api::setup::{Block, Farewell, Filter, Gate, Options, World};
+use api::task::Tasks;
+use api::{Chain, Name, Panics, Setup};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+/// A server block that answers queries.
+pub struct Built {
+    /// Its plugins.
+    pub chain: Arc<Chain>,
+    /// Conditions under which it answers.
+    pub filters: Vec<Filter>,
+    /// Classes other than IN are let through.
+    pub any_class: bool,
+    /// A panic is logged with the stack.
+    pub stacktrace: bool,
+}
+
+/// A server block with all that belongs to it beside the chain.
+pub struct Draft {
+    /// What answers queries.
+    pub built: Arc<Built>,
+    /// What directives changed about the block.
+    pub options: Options,
+    /// Background work.
+    pub tasks: Tasks,
+    /// Pages for the HTTP endpoints.
+    pub mounts: Vec<Mount>,
+    /// What to wait for before sockets are opened.
+    pub gates: Vec<Gate>,
+    /// What to do before sockets are closed.
+    pub farewells: Vec<Farewell>,
+    /// Filled with the addresses of the block once its sockets are open.
+    pub addresses: Arc<OnceLock<Vec<SocketAddr>>>,
+}
+
+/// Sets up all directives: in the order of the table, and for each of them block by block, as CoreDNS does.
+///
+/// # Errors
+/// All mistakes, the one that CoreDNS would report first.
+pub fn build(table: &Table, blocks: &[ServerBlock], world: &World) -> Result<Vec<Draft>, Vec<ConfigError>> {
+    let mut drafts: Vec<Block> = blocks.iter().map(|b| Block::new(zones(b))).collect();
+    let mut mistakes = Vec::new();
+    for row in &table.0 {
+        for (block, draft) in blocks.iter().zip(&mut drafts) {
+            if let Some(tokens) = block.directive(row.name())
+                && let Err(e) = set_up(row, tokens, draft, world)
+            {
+                mistakes.push(e);
+            }
+        }
+    }
+    if mistakes.is_empty() { Ok(drafts.into_iter().map(finish).collect()) } else { Err(mistakes) }
+}
+
+fn set_up(row: &Row, tokens: &[Token], block: &mut Block, world: &World) -> Result<(), ConfigError> {
+    match row {
+        Row::Built(def) => (def.setup)(&mut Setup::new(def.name, tokens, block, world)),
+        Row::NotYet(name) => Err(ConfigError::not_supported(name, &tokens[0])),
+    }
+}
+
+fn zones(block: &ServerBlock) -> Vec<Name> {
+    block.keys.iter().filter_map(|k| Name::from_text(&k.zone).ok()).collect()
+}
+
+/// The finished block.
+fn finish(block: Block) -> Draft {
+    let panics = if block.options.debug { Panics::End } else { Panics::Catch };
+    let chain = Arc::new(Chain::new(block.links, panics));
+    let _first = block.chain.set(chain.clone());
+    let (any_class, stacktrace) = (block.options.any_class, block.options.stacktrace);
+    Draft {
+        built: Arc::new(Built { chain, filters: block.filters, any_class, stacktrace }),
+        options: block.options,
+        tasks: block.tasks,
+        mounts: block.mounts,
+        gates: block.gates,
+        farewells: block.farewells,
+        addresses: block.addresses,
+    }
+}

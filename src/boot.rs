@@ -1,0 +1,101 @@
+//! From the command line to a running server; what is printed on the way.
+
+use crate::cli::{self, Command, Options, Refused};
+use crate::output;
+use crate::plugins::{Row, Table};
+use crate::running::Running;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Name and version, as `-version` and the start-up lines show them.
+pub const VERSION: &str = concat!("poddns-", env!("CARGO_PKG_VERSION"));
+
+/// Environment variable with the ID of the process that a successor ends once it serves (SIGUSR2).
+pub const PREDECESSOR: &str = "PODDNS_PREDECESSOR";
+
+/// Runs the daemon with the process's arguments until it ends.
+pub fn run(table: Table) -> ExitCode {
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_else(|| "poddns".into());
+    match cli::parse(arguments) {
+        Ok(Command::Serve(options)) => serve(table, options),
+        Ok(Command::Version) => say(&format!("{VERSION}\n{}\n", platform())),
+        Ok(Command::Plugins) => say(&directives(&table)),
+        Ok(Command::Help) => say(&cli::usage(&program)),
+        Err(Refused::Flag(text)) => refuse(&format!("{text}\n{}", cli::usage(&program)), 2),
+        Err(Refused::Words(text)) => refuse(&text, 1),
+    }
+}
+
+/// Serves until the process is told to stop.
+fn serve(table: Table, options: Options) -> ExitCode {
+    output::init(options.log);
+    for row in &table.0 {
+        if let Row::Built(def) = row {
+            def.metrics.iter().for_each(|m| m.register());
+        }
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return refuse(&format!("cannot start the background runtime: {e}"), 1),
+    };
+    runtime.block_on(async {
+        match start(table, options).await {
+            Ok(running) => running.serve().await,
+            Err(text) => refuse(&text, 1),
+        }
+    })
+}
+
+/// Everything up to the first query; a failure leaves nothing open.
+async fn start(table: Table, options: Options) -> Result<Running, String> {
+    let (quiet, pidfile) = (options.quiet, options.pidfile.clone());
+    let running = Running::start(table, options).await?;
+    if !pidfile.is_empty()
+        && let Err(e) = std::fs::write(&pidfile, format!("{}\n", std::process::id()))
+    {
+        tracing::error!("Could not write pidfile: open {pidfile}: {}", crate::sockets::plain(&e));
+    }
+    end_predecessor();
+    if !quiet {
+        let mut lines = String::new();
+        running.zones().for_each(|zone| lines += &format!("{zone}\n"));
+        say(&format!("{lines}{VERSION}\n{}\n", platform()));
+    }
+    Ok(running)
+}
+
+/// Stops the process that this one succeeds, if there is one: from now on we answer.
+fn end_predecessor() {
+    let id = std::env::var(PREDECESSOR).ok().and_then(|id| id.parse().ok()).and_then(rustix::process::Pid::from_raw);
+    // Only the parent: the variable may have been inherited from anywhere.
+    if let Some(id) = id.filter(|&id| rustix::process::getppid() == Some(id))
+        && let Err(e) = rustix::process::kill_process(id, rustix::process::Signal::TERM)
+    {
+        tracing::error!("cannot stop the predecessor, process {}: {e}", id.as_raw_nonzero());
+    }
+}
+
+/// All directives of the table that work or are known, sorted, as CoreDNS prints them.
+fn directives(table: &Table) -> String {
+    let mut names: Vec<&str> = table.0.iter().map(Row::name).collect();
+    names.sort_unstable();
+    names.iter().map(|name| format!("{name}\n")).collect()
+}
+
+fn platform() -> String {
+    format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+/// Prints on standard output.
+fn say(text: &str) -> ExitCode {
+    // Nobody reads: no reason not to serve.
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Prints why the process ends.
+fn refuse(text: &str, status: u8) -> ExitCode {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+    ExitCode::from(status)
+}

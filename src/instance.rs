@@ -1,0 +1,152 @@
+//! One generation of the configuration: its listeners and blocks, what it runs in the background, what it leaves to the next.
+
+use crate::block::{self, Built, Draft};
+use crate::plugins::Table;
+use crate::route::Router;
+use crate::sockets::Place;
+use api::corefile::{self, Claim, ConfigError, Corefile, ServerBlock, Transport};
+use api::http::Mount;
+use api::setup::{Farewell, Gate, Timeouts, World};
+use api::task::{Carried, Tasks};
+use api::{Name, Site};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+/// A configuration that has been set up; nothing of it is running.
+pub struct Instance {
+    /// Its listeners, by transport and place.
+    pub listeners: BTreeMap<Place, Listener>,
+    /// Background work.
+    pub tasks: Vec<Tasks>,
+    /// Pages for the HTTP endpoints.
+    pub mounts: Vec<Mount>,
+    /// What to wait for before sockets are opened.
+    pub gates: Vec<Gate>,
+    /// What to do before sockets are closed.
+    pub farewells: Vec<Farewell>,
+    /// State that may outlive it.
+    pub carried: Vec<Arc<Carried>>,
+    /// Debug log lines are wanted.
+    pub debug: bool,
+    /// The hash of the configuration, in hex.
+    pub hash: String,
+}
+
+/// One address and the blocks behind it.
+pub struct Listener {
+    /// The blocks.
+    pub router: Arc<Router>,
+    /// Time-outs of its connections.
+    pub timeouts: Timeouts,
+    /// Sockets to open; `None`: one for each worker.
+    pub sockets: Option<usize>,
+    /// `ZONE:PORT` of all its zones, for people.
+    pub zones: Vec<String>,
+    /// Told of the address once it is open.
+    pub addresses: Vec<Arc<OnceLock<Vec<SocketAddr>>>>,
+}
+
+/// What of a listener is known before all its blocks are.
+#[derive(Default)]
+struct Gathered {
+    zones: Vec<(Box<[u8]>, Arc<Built>, Site)>,
+    shown: Vec<String>,
+    timeouts: Timeouts,
+    sockets: Option<usize>,
+    addresses: Vec<Arc<OnceLock<Vec<SocketAddr>>>>,
+}
+
+impl Instance {
+    /// Sets up a configuration.
+    ///
+    /// # Errors
+    /// All mistakes in it.
+    pub fn build(table: &Table, corefile: &Corefile, world: World) -> Result<Instance, Vec<ConfigError>> {
+        let drafts = block::build(table, &corefile.blocks, &world)?;
+        check_overlaps(&corefile.blocks, &drafts)?;
+        let mut listeners: BTreeMap<Place, Gathered> = BTreeMap::new();
+        for (block, draft) in corefile.blocks.iter().zip(&drafts) {
+            gather(block, draft, &mut listeners);
+        }
+        let mut instance = Instance {
+            debug: drafts.iter().any(|d| d.options.debug),
+            listeners: listeners.into_iter().map(|(place, g)| (place.clone(), g.finish(&place))).collect(),
+            tasks: Vec::new(),
+            mounts: Vec::new(),
+            gates: Vec::new(),
+            farewells: Vec::new(),
+            carried: world.carry.current(),
+            hash: corefile.hash(),
+        };
+        for draft in drafts {
+            instance.tasks.push(draft.tasks);
+            instance.mounts.extend(draft.mounts);
+            instance.gates.extend(draft.gates);
+            instance.farewells.extend(draft.farewells);
+        }
+        Ok(instance)
+    }
+}
+
+/// Refuses keys that claim the same address and zone twice.
+fn check_overlaps(blocks: &[ServerBlock], drafts: &[Draft]) -> Result<(), Vec<ConfigError>> {
+    let claims = blocks.iter().zip(drafts).flat_map(|(block, draft)| {
+        let filtered = !draft.built.filters.is_empty();
+        block.keys.iter().map(move |key| Claim { key, bind: draft.options.bind.as_deref(), filtered })
+    });
+    corefile::check_overlaps(claims)
+}
+
+/// Enters the zones of a block at the listeners that they are served on.
+fn gather(block: &ServerBlock, draft: &Draft, listeners: &mut BTreeMap<Place, Gathered>) {
+    let everywhere = [String::new()];
+    let hosts = draft.options.bind.as_deref().unwrap_or(&everywhere);
+    let mut index = 0;
+    for key in block.keys.iter().filter(|k| k.transport == Transport::Dns) {
+        let Ok(zone) = Name::from_text(&key.zone) else { continue };
+        for host in hosts {
+            let place = Place { host: host.clone(), port: key.port };
+            let server = format!("dns://{}", place.text()).into();
+            let shown = match host.as_str() {
+                "" => format!("{}:{}", key.zone, key.port),
+                host => format!("{}:{} on {host}", key.zone, key.port),
+            };
+            let g = listeners.entry(place).or_default();
+            let site = Site { index, server, zone: key.zone.as_str().into(), view: "".into() };
+            index += 1;
+            g.zones.push((zone.as_bytes().into(), draft.built.clone(), site));
+            g.shown.push(shown);
+            g.merge(draft);
+        }
+    }
+}
+
+impl Gathered {
+    /// Takes over what a block wants of the listener: of time-outs the last word counts, of sockets the first.
+    fn merge(&mut self, draft: &Draft) {
+        let (ours, theirs) = (&mut self.timeouts, draft.options.timeouts);
+        ours.read = theirs.read.or(ours.read);
+        ours.write = theirs.write.or(ours.write);
+        ours.idle = theirs.idle.or(ours.idle);
+        ours.max_queries = theirs.max_queries.or(ours.max_queries);
+        if self.addresses.is_empty() {
+            self.sockets = draft.options.sockets;
+        }
+        if !self.addresses.iter().any(|a| Arc::ptr_eq(a, &draft.addresses)) {
+            self.addresses.push(draft.addresses.clone());
+        }
+    }
+
+    fn finish(mut self, place: &Place) -> Listener {
+        self.shown.sort_unstable();
+        let label = format!("dns://{}", place.text()).into();
+        Listener {
+            router: Arc::new(Router::new(&label, self.zones)),
+            timeouts: self.timeouts,
+            sockets: self.sockets,
+            zones: self.shown,
+            addresses: self.addresses,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! From a name to a chain: the server blocks of one listener.
+
+use crate::block::Built;
+use crate::metrics;
+use api::server::{Answering, Server};
+use api::{Chain, Class, Edns, NameRef, Query, Rcode, RecordType, Run, Site};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The blocks that share a listener, by the zones they serve; answers queries and the look-ups of plugins.
+pub struct Router {
+    /// The zones, those with more labels first.
+    zones: Vec<Zone>,
+    /// Where each zone stands in `zones`; asked where there are too many to look through.
+    index: HashMap<Box<[u8]>, usize>,
+    sites: Vec<Site>,
+    any_class: bool,
+    metrics: metrics::Listener,
+}
+
+/// A zone and the blocks that serve it, in the order of the Corefile.
+struct Zone {
+    name: Box<[u8]>,
+    routes: Vec<Route>,
+}
+
+/// A block that serves a zone on a listener.
+struct Route {
+    block: Arc<Built>,
+    /// Its place among the sites of the listener.
+    site: usize,
+}
+
+/// How far a query got without waiting.
+#[must_use]
+pub enum Begun {
+    /// The reply stands in the query.
+    Done,
+    /// The plugin of this chain at this place must wait.
+    Wait(Arc<Chain>, usize),
+}
+
+/// Up to so many zones are looked through one by one.
+const FEW: usize = 8;
+
+impl Router {
+    /// A router for the listener called `label` (`dns://:53`); `blocks` are its zones (lower-case wire form) with the blocks
+    /// that serve them and the names of the sites, in the order of the Corefile.
+    pub fn new(label: &Arc<str>, blocks: Vec<(Box<[u8]>, Arc<Built>, Site)>) -> Router {
+        let any_class = blocks.iter().any(|(_, block, _)| block.any_class);
+        let mut zones: Vec<Zone> = Vec::new();
+        let mut sites = Vec::new();
+        for (name, block, site) in blocks {
+            let route = Route { block, site: sites.len() };
+            sites.push(site);
+            match zones.iter_mut().find(|z| z.name == name) {
+                Some(zone) => zone.routes.push(route),
+                None => zones.push(Zone { name, routes: vec![route] }),
+            }
+        }
+        zones.sort_by_key(|z| std::cmp::Reverse(z.name().labels().count()));
+        let index = zones.iter().enumerate().map(|(i, z)| (z.name.clone(), i)).collect();
+        Router { zones, index, sites, any_class, metrics: metrics::Listener::new(label) }
+    }
+
+    /// Takes a query as far as it goes without waiting.
+    pub fn begin(&self, q: &mut Query) -> Begun {
+        if q.question.class != Class::IN && !self.any_class {
+            return self.refuse(q);
+        }
+        if q.edns.is_some_and(|e| e.version != 0) {
+            // RFC 6891 6.1.3; size 0 and no options as CoreDNS has it.
+            q.edns = Some(Edns { size: 0, version: 0, dnssec_ok: false });
+            q.edns_options.clear();
+            q.respond().set_rcode(Rcode::BADVERS);
+            return Begun::Done;
+        }
+        let Some(route) = self.select(q) else { return self.refuse(q) };
+        q.set_site(route.site);
+        let chain = &route.block.chain;
+        if chain.links().is_empty() {
+            return self.refuse(q);
+        }
+        match chain.run(q) {
+            Run::Done => Begun::Done,
+            Run::Wait(at) => Begun::Wait(chain.clone(), at),
+            Run::Panicked => self.panicked(q, route.block.stacktrace),
+        }
+    }
+
+    /// Says that a plugin panicked.
+    #[cold]
+    pub fn panicked(&self, q: &Query, stacktrace: bool) -> Begun {
+        self.metrics.panicked(q, stacktrace);
+        Begun::Done
+    }
+
+    /// Nobody here serves this query.
+    #[cold]
+    fn refuse(&self, q: &mut Query) -> Begun {
+        q.reply.bare(Rcode::REFUSED);
+        self.metrics.dropped(q);
+        Begun::Done
+    }
+
+    /// The block that answers: that of the longest zone whose filters pass.
+    fn select(&self, q: &mut Query) -> Option<&Route> {
+        if q.rtype() == RecordType::DS {
+            return self.select_for_ds(q);
+        }
+        if self.zones.len() <= FEW {
+            let mut zones = self.zones.iter();
+            return zones.find_map(|zone| if q.name().is_below(zone.name()) { zone.passing(q) } else { None });
+        }
+        let mut at = 0;
+        loop {
+            let name = q.name().suffix(at);
+            let (end, step) = (name.is_root(), name.as_bytes()[0] as usize + 1);
+            if let Some(&i) = self.index.get(name.as_bytes())
+                && let Some(route) = self.zones[i].passing(q)
+            {
+                return Some(route);
+            }
+            if end {
+                return None;
+            }
+            at += step;
+        }
+    }
+
+    /// DS records are the parent's: the shortest zone but the root's answers (CoreDNS behaviour).
+    #[cold]
+    fn select_for_ds(&self, q: &mut Query) -> Option<&Route> {
+        let mut found = None;
+        for zone in &self.zones {
+            if q.name().is_below(zone.name()) && !(zone.name().is_root() && found.is_some()) {
+                found = zone.passing(q).or(found);
+            }
+        }
+        found
+    }
+}
+
+impl Zone {
+    fn name(&self) -> NameRef<'_> {
+        NameRef::read(&self.name).unwrap_or(NameRef::ROOT)
+    }
+
+    /// The first block whose filters are all true for this query.
+    fn passing(&self, q: &mut Query) -> Option<&Route> {
+        self.routes.iter().find(|r| r.block.filters.iter().all(|filter| filter(q).unwrap_or(false)))
+    }
+}
+
+impl Server for Router {
+    fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    fn answer(&self, mut q: Box<Query>) -> Answering {
+        match self.begin(&mut q) {
+            Begun::Done => Box::pin(std::future::ready(q)),
+            Begun::Wait(chain, at) => Box::pin(async move {
+                let _panicked_or_done = chain.finish(&mut q, at).await;
+                q
+            }),
+        }
+    }
+}

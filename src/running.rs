@@ -1,0 +1,344 @@
+//! The running server: open sockets, workers, background work; reloading and stopping them.
+
+use crate::boot;
+use crate::cli::Options;
+use crate::http::HttpServer;
+use crate::instance::{Instance, Listener};
+use crate::output;
+use crate::plugins::Table;
+use crate::signals::{Order, Signals};
+use crate::sockets::{self, Pair, Place};
+use crate::source::{self, Origin};
+use crate::tasks::{self, Failures};
+use crate::worker::{Command, ListenerId, Worker};
+use api::Clock;
+use api::services::Reload;
+use api::setup::{Farewell, World};
+use api::task::{Carried, Carry, StopSource};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How long waiting queries may take to be answered once the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The running server.
+pub struct Running {
+    control: Arc<Control>,
+    options: Options,
+    clock: Clock,
+    workers: Vec<Worker>,
+    http: HttpServer,
+    open: BTreeMap<Place, Open>,
+    next_id: ListenerId,
+    generation: Generation,
+    failures: (Failures, mpsc::UnboundedReceiver<String>),
+}
+
+/// An open listener.
+struct Open {
+    id: ListenerId,
+    address: SocketAddr,
+    sockets: usize,
+    zones: Vec<String>,
+}
+
+/// What runs in the background for the configuration that is served.
+#[derive(Default)]
+struct Generation {
+    tasks: tasks::Running,
+    stop: StopSource,
+    carried: Vec<Arc<Carried>>,
+    farewells: Vec<Farewell>,
+}
+
+/// What the directive `reload` and signals reach.
+struct Control {
+    table: Table,
+    origin: Origin,
+    hash: Mutex<String>,
+    wanted: Notify,
+}
+
+impl Reload for Control {
+    fn running(&self) -> String {
+        self.hash.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn read(&self) -> Result<String, String> {
+        self.origin.parse(&self.table).map(|corefile| corefile.hash())
+    }
+
+    fn request(&self) {
+        self.wanted.notify_one();
+    }
+}
+
+/// Starting.
+impl Running {
+    /// Reads the configuration and starts to serve it.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or cannot be opened; nothing is left open then.
+    pub async fn start(table: Table, options: Options) -> Result<Running, String> {
+        let origin = Origin::choose(&options)?;
+        let control = Arc::new(Control { table, origin, hash: Mutex::default(), wanted: Notify::new() });
+        let mut running = Running {
+            control,
+            options,
+            clock: Clock::system(),
+            workers: Vec::new(),
+            http: HttpServer::default(),
+            open: BTreeMap::new(),
+            next_id: 0,
+            generation: Generation::default(),
+            failures: mpsc::unbounded_channel(),
+        };
+        let mut instance = running.build()?;
+        running.http.apply(std::mem::take(&mut instance.mounts)).await?;
+        let opened = running.prepare(&mut instance).await?;
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        for number in 0..workers {
+            let worker =
+                Worker::start(number, running.clock.clone()).map_err(|e| format!("cannot start a worker: {e}"))?;
+            running.workers.push(worker);
+        }
+        running.switch(instance, opened).await;
+        Ok(running)
+    }
+
+    /// Reads and sets up the configuration.
+    fn build(&self) -> Result<Instance, String> {
+        let corefile = self.control.origin.parse(&self.control.table)?;
+        for warning in &corefile.warnings {
+            tracing::warn!("{warning}");
+        }
+        let carry = Carry::from_before(&self.generation.carried);
+        let world = World::new(self.clock.clone(), carry, self.control.clone());
+        Instance::build(&self.control.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))
+    }
+
+    /// Does what can fail: waits for what has to be waited for, and opens the sockets that are not open yet.
+    async fn prepare(&self, instance: &mut Instance) -> Result<Vec<(Place, SocketAddr, Vec<Pair>)>, String> {
+        for carried in &instance.carried {
+            let tasks = carried.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let mut work = tasks::Running::default();
+            work.start(tasks, &carried.stop, &self.failures.0);
+            work.detach();
+        }
+        for gate in std::mem::take(&mut instance.gates) {
+            gate.await;
+        }
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut opened = Vec::new();
+        for (place, listener) in &instance.listeners {
+            let count = listener.sockets.unwrap_or(workers);
+            if !self.open.get(place).is_some_and(|open| open.sockets == count) {
+                let (address, pairs) = sockets::open(place, count)?;
+                opened.push((place.clone(), address, pairs));
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Serves `instance` from now on, and nothing of what was served before.
+    async fn switch(&mut self, instance: Instance, opened: Vec<(Place, SocketAddr, Vec<Pair>)>) {
+        output::set_debug(instance.debug);
+        *self.control.hash.lock().unwrap_or_else(PoisonError::into_inner) = instance.hash;
+        let mut closing = self.forget(|place| !instance.listeners.contains_key(place));
+        for (place, address, pairs) in opened {
+            closing.extend(self.forget(|p| *p == place));
+            self.serve_pairs(place, address, pairs, &instance.listeners);
+        }
+        for (place, listener) in &instance.listeners {
+            let open = &mut self.open.get_mut(place).expect("every listener was opened, now or before");
+            open.zones = listener.zones.clone();
+            listener.addresses.iter().for_each(|a| drop(a.set(vec![open.address])));
+            let id = open.id;
+            self.workers.iter().for_each(|w| w.tell(Command::Route(id, (listener.router.clone(), listener.timeouts))));
+        }
+        let mut new = Generation { carried: instance.carried, farewells: instance.farewells, ..Default::default() };
+        for mut tasks in instance.tasks {
+            new.tasks.start(tasks.take(), &new.stop, &self.failures.0);
+        }
+        let old = std::mem::replace(&mut self.generation, new);
+        self.close(closing).await;
+        old.stop.stop();
+        old.tasks.end().await;
+    }
+
+    /// Gives new sockets to the workers, one after the other.
+    fn serve_pairs(
+        &mut self,
+        place: Place,
+        address: SocketAddr,
+        pairs: Vec<Pair>,
+        listeners: &BTreeMap<Place, Listener>,
+    ) {
+        let Some(listener) = listeners.get(&place) else { return };
+        let (id, sockets) = (self.next_id, pairs.len());
+        self.next_id += 1;
+        for (pair, worker) in pairs.into_iter().zip(self.workers.iter().cycle()) {
+            let routes = (listener.router.clone(), listener.timeouts);
+            worker.tell(Command::Open { id, address, udp: pair.udp, tcp: pair.tcp, routes });
+        }
+        self.open.insert(place, Open { id, address, sockets, zones: Vec::new() });
+    }
+
+    /// Takes listeners off the list; they are closed later.
+    fn forget(&mut self, which: impl Fn(&Place) -> bool) -> Vec<ListenerId> {
+        let (gone, kept) = std::mem::take(&mut self.open).into_iter().partition(|(place, _)| which(place));
+        self.open = kept;
+        let gone: BTreeMap<Place, Open> = gone;
+        gone.into_values().map(|open| open.id).collect()
+    }
+
+    /// Closes listeners on all workers once what has reached them is answered.
+    async fn close(&self, ids: Vec<ListenerId>) {
+        let mut closed = Vec::new();
+        for id in ids {
+            for worker in &self.workers {
+                let (done, wait) = oneshot::channel();
+                worker.tell(Command::Close(id, done));
+                closed.push(wait);
+            }
+        }
+        let all = async {
+            for wait in closed {
+                let _ = wait.await; // a worker that has ended has closed everything
+            }
+        };
+        if tokio::time::timeout(GRACE, all).await.is_err() {
+            tracing::warn!("some queries were not answered within {GRACE:?} of the end of their listener");
+        }
+    }
+
+    /// `ZONE:PORT` of everything that is served.
+    pub fn zones(&self) -> impl Iterator<Item = String> + '_ {
+        self.open.values().flat_map(|open| open.zones.iter().cloned())
+    }
+}
+
+/// Serving.
+impl Running {
+    /// Serves until told to stop; the exit status.
+    pub async fn serve(mut self) -> ExitCode {
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(e) => {
+                tracing::error!("cannot listen to signals: {e}");
+                return ExitCode::from(1);
+            }
+        };
+        if self.open.is_empty() {
+            return ExitCode::SUCCESS; // every address is excepted: nothing to serve (CoreDNS ends too)
+        }
+        loop {
+            let control = self.control.clone();
+            tokio::select! {
+                Some(failure) = self.failures.1.recv() => return output::fatal(&failure),
+                () = control.wanted.notified() => self.reload("plugin/reload: Corefile changed but reload failed").await,
+                order = signals.next() => match order {
+                    Order::Reload => {
+                        tracing::info!("SIGUSR1: Reloading");
+                        self.reload("SIGUSR1").await;
+                    }
+                    Order::Succeed => self.start_successor(),
+                    Order::Quit => {
+                        self.remove_pidfile();
+                        return ExitCode::SUCCESS;
+                    }
+                    Order::Terminate => {
+                        tracing::info!("SIGTERM: Shutting down servers then terminating");
+                        self.farewell().await;
+                        self.stop().await;
+                        return ExitCode::SUCCESS;
+                    }
+                    Order::Interrupt => {
+                        tracing::info!("SIGINT: Shutting down");
+                        self.remove_pidfile();
+                        return self.farewell_unless_interrupted(&mut signals).await;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Replaces what is served by what the configuration says now. A failure changes nothing.
+    async fn reload(&mut self, who: &str) {
+        tracing::info!("Reloading");
+        if let Err(e) = self.try_reload().await {
+            tracing::error!("Restart failed: {e}");
+            tracing::error!("{who}: starting with listener file descriptors: {e}");
+            return;
+        }
+        tracing::info!("Reloading complete");
+    }
+
+    async fn try_reload(&mut self) -> Result<(), String> {
+        if !self.control.origin.is_file() {
+            return Err("the configuration was not read from a file".into());
+        }
+        let mut instance = self.build()?;
+        let opened = self.prepare(&mut instance).await?;
+        self.http.apply(std::mem::take(&mut instance.mounts)).await?;
+        self.switch(instance, opened).await;
+        Ok(())
+    }
+
+    /// Starts this program again with the same arguments; once it serves, it ends this process with SIGTERM.
+    fn start_successor(&self) {
+        let started = std::env::current_exe().and_then(|exe| {
+            std::process::Command::new(exe)
+                .args(std::env::args_os().skip(1))
+                .env(boot::PREDECESSOR, std::process::id().to_string())
+                .spawn()
+        });
+        match started {
+            Ok(child) => tracing::info!("SIGUSR2: Started process {}", child.id()),
+            Err(e) => tracing::error!("SIGUSR2: cannot start a successor: {e}"),
+        }
+    }
+}
+
+/// Stopping.
+impl Running {
+    /// Says good-bye: queries are still answered, but /ready is not.
+    async fn farewell(&mut self) {
+        self.http.stop_saying_ready().await;
+        let mut all = tokio::task::JoinSet::new();
+        std::mem::take(&mut self.generation.farewells).into_iter().for_each(|f| drop(all.spawn(f())));
+        while all.join_next().await.is_some() {}
+    }
+
+    async fn farewell_unless_interrupted(mut self, signals: &mut Signals) -> ExitCode {
+        let again = async { while signals.next().await != Order::Interrupt {} };
+        tokio::select! {
+            () = self.farewell() => ExitCode::SUCCESS,
+            () = again => {
+                tracing::info!("SIGINT: Force quit");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    /// Answers what has arrived, then ends everything.
+    async fn stop(mut self) {
+        self.http.close().await;
+        self.remove_pidfile();
+        let ids = self.forget(|_| true);
+        self.close(ids).await;
+        self.generation.stop.stop();
+        self.generation.tasks.end().await;
+    }
+
+    fn remove_pidfile(&self) {
+        if !self.options.pidfile.is_empty() {
+            // It may never have been written.
+            let _ = std::fs::remove_file(&self.options.pidfile);
+        }
+    }
+}

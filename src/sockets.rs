@@ -1,0 +1,144 @@
+//! Opening sockets: address families, reuse of ports, errors in the words people search for.
+
+use crate::udp::batch;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsFd;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4_096;
+/// Octets of datagrams that may wait to be read: a few milliseconds of full load. The system may give less.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Where a listener listens: an address of `bind`, or all addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The address as written, with a zone for link-local ones; empty for all.
+    pub host: String,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+}
+
+impl Place {
+    /// `host:port`, as logs and metrics print it.
+    pub fn text(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        let (host, scope) = self.host.split_once('%').unwrap_or((&self.host, ""));
+        if host.is_empty() {
+            let any: IpAddr = if has_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+            return Ok(SocketAddr::new(any, self.port));
+        }
+        match host.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no such host"))? {
+            IpAddr::V6(ip) if !scope.is_empty() => {
+                Ok(SocketAddrV6::new(ip, self.port, 0, interface_index(scope)?).into())
+            }
+            ip => Ok(SocketAddr::new(ip, self.port)),
+        }
+    }
+}
+
+/// A pair of sockets with one address.
+pub struct Pair {
+    /// For datagrams.
+    pub udp: std::net::UdpSocket,
+    /// For connections.
+    pub tcp: std::net::TcpListener,
+}
+
+/// Opens `count` pairs of sockets at `place`, which share its port; returns the address with its port, too.
+///
+/// # Errors
+/// What could not be opened, in CoreDNS's words.
+pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Pair>), String> {
+    let failed = |what: &str, e: io::Error| format!("{what} {}: bind: {}", place.text(), plain(&e));
+    let mut address = place.address().map_err(|e| failed("Listen: listen tcp", e))?;
+    let mut pairs = Vec::new();
+    for _ in 0..count {
+        let tcp = tcp(address).map_err(|e| failed("Listen: listen tcp", e))?;
+        address.set_port(tcp.local_addr().map_err(|e| failed("Listen: listen tcp", e))?.port());
+        let udp = udp(address).map_err(|e| failed("ListenPacket: listen udp", e))?;
+        pairs.push(Pair { udp, tcp });
+    }
+    Ok((address, pairs))
+}
+
+fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    // Less than asked for is no error: the system has its limits.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    if address.ip().is_unspecified() {
+        // Replies have to leave from the address that was asked.
+        batch::tell_local(socket.as_fd(), address.is_ipv6())?;
+    }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Whether this machine has IPv6 at all.
+fn has_ipv6() -> bool {
+    Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))
+        .is_ok_and(|s| s.bind(&SockAddr::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))).is_ok())
+}
+
+fn interface_index(name: &str) -> io::Result<u32> {
+    let index = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex"))?;
+    index.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no such interface"))
+}
+
+/// An error of the system in the words of C's library, lower case and without its number.
+pub fn plain(e: &io::Error) -> String {
+    let text = e.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_share_a_port_that_the_system_chose() {
+        let place = Place { host: "127.0.0.1".into(), port: 0 };
+        let (address, pairs) = open(&place, 3).unwrap();
+        assert_eq!(pairs.len(), 3);
+        assert_ne!(address.port(), 0);
+        assert!(pairs.iter().all(|p| p.udp.local_addr().unwrap() == address && p.tcp.local_addr().unwrap() == address));
+    }
+
+    #[test]
+    fn errors_are_in_the_usual_words() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let e = open(&Place { host: "127.0.0.1".into(), port }, 1).err().unwrap();
+        assert_eq!(e, format!("Listen: listen tcp 127.0.0.1:{port}: bind: address already in use"));
+        let e = open(&Place { host: "192.0.2.77".into(), port: 5 }, 1).err().unwrap();
+        assert_eq!(e, "Listen: listen tcp 192.0.2.77:5: bind: cannot assign requested address");
+    }
+}

@@ -1,0 +1,83 @@
+//! Where the configuration comes from: a file, standard input, or the built-in default.
+
+use crate::cli::Options;
+use crate::plugins::Table;
+use api::corefile::{ConfigError, Corefile, Source};
+use std::io::{self, IsTerminal, Read};
+
+/// What is served without a Corefile.
+const DEFAULT: &str = ". {\n    whoami\n    log\n}\n";
+
+/// The origin of the configuration, which is read again at each reload.
+pub struct Origin {
+    kind: Kind,
+    port: String,
+}
+
+enum Kind {
+    File(String),
+    /// Standard input can be read once.
+    Text(Source),
+}
+
+impl Origin {
+    /// Chooses as CoreDNS does: `-conf FILE`, `-conf stdin`, `./Corefile`, the built-in default.
+    ///
+    /// # Errors
+    /// Standard input cannot be read.
+    pub fn choose(options: &Options) -> Result<Origin, String> {
+        let port = options.port.clone();
+        let kind = match options.conf.as_str() {
+            "stdin" if !io::stdin().is_terminal() => Kind::Text(stdin()?),
+            "" | "stdin" if std::path::Path::new("Corefile").exists() => Kind::File("Corefile".into()),
+            "" | "stdin" => Kind::Text(Source::new("", DEFAULT)),
+            file => Kind::File(file.into()),
+        };
+        Ok(Origin { kind, port })
+    }
+
+    /// Whether it can be read again.
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::File(_))
+    }
+
+    /// Reads and parses the configuration; one without server blocks is the default.
+    ///
+    /// # Errors
+    /// It cannot be read, or has mistakes: a line each.
+    pub fn parse(&self, table: &Table) -> Result<Corefile, String> {
+        let source = match &self.kind {
+            Kind::Text(source) => source.clone(),
+            Kind::File(file) => read(file)?,
+        };
+        let parsed = self.parse_source(&source, table).map_err(|e| lines(&e))?;
+        match parsed.blocks.is_empty() {
+            true => self.parse_source(&Source::new("", DEFAULT), table).map_err(|e| lines(&e)),
+            false => Ok(parsed),
+        }
+    }
+
+    fn parse_source(&self, source: &Source, table: &Table) -> Result<Corefile, Vec<ConfigError>> {
+        let known = |name: &str| table.0.iter().any(|row| row.name() == name);
+        Corefile::parse(source, &self.port, &known, &|name| std::env::var(name).ok())
+    }
+}
+
+/// Mistakes as they are printed: a line each.
+pub fn lines(mistakes: &[ConfigError]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn read(file: &str) -> Result<Source, String> {
+    let failed = |e: io::Error| format!("loading Caddyfile via flag: open {file}: {}", crate::sockets::plain(&e));
+    if std::path::Path::new(file).is_dir() {
+        return Err(format!("loading Caddyfile via flag: read {file}: is a directory"));
+    }
+    Ok(Source::new(file, &std::fs::read(file).map_err(failed)?))
+}
+
+fn stdin() -> Result<Source, String> {
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text).map_err(|e| format!("cannot read standard input: {e}"))?;
+    Ok(Source::new("stdin", &text))
+}

@@ -1,0 +1,114 @@
+//! Queries that wait: each in a lane, a task that is used again, so that waiting allocates nothing here.
+//!
+//! All of a worker's listeners share its lanes. Their number is bounded: what comes when all are taken is answered SERVFAIL
+//! at once and counted, so that a dead upstream costs memory and time up to a limit only.
+
+use crate::metrics;
+use crate::route::Router;
+use api::{Chain, Query, Rcode, Run};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+/// Queries that may wait at the same time on one worker.
+const MAX_WAITING: usize = 10_000;
+/// Spare queries that a worker keeps for later.
+const MAX_SPARE: usize = 1_024;
+
+/// What takes a reply to the client once it is complete.
+pub trait Deliver {
+    /// Seals and sends the reply of `q`.
+    fn deliver(&self, q: Box<Query>);
+}
+
+/// The lanes and the spare queries of one worker.
+#[derive(Default)]
+pub struct Waiting {
+    idle: RefCell<Vec<Rc<Lane>>>,
+    taken: Cell<usize>,
+    spare: RefCell<Vec<Box<Query>>>,
+}
+
+/// A query that has to wait, and what is to be done with it.
+pub struct Job {
+    /// The query.
+    pub q: Box<Query>,
+    /// Its chain, and the plugin in it that waits.
+    pub chain: Arc<Chain>,
+    /// That plugin's place.
+    pub at: usize,
+    /// The listener's blocks.
+    pub router: Arc<Router>,
+    /// The way back to the client.
+    pub to: Rc<dyn Deliver>,
+}
+
+#[derive(Default)]
+struct Lane {
+    job: RefCell<Option<Job>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Waiting {
+    /// Lets a query wait in a lane; where all are taken it is answered SERVFAIL.
+    pub fn start(self: &Rc<Self>, job: Job) {
+        if self.taken.get() >= MAX_WAITING {
+            return refuse(job);
+        }
+        self.taken.set(self.taken.get() + 1);
+        let idle = self.idle.borrow_mut().pop();
+        let lane = idle.unwrap_or_else(|| self.open_lane());
+        *lane.job.borrow_mut() = Some(job);
+        if let Some(waker) = lane.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// A query to read a message into.
+    pub fn query(&self) -> Box<Query> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes back a query that is not needed any more.
+    pub fn give_back(&self, q: Box<Query>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < MAX_SPARE {
+            spare.push(q);
+        }
+    }
+
+    fn open_lane(self: &Rc<Self>) -> Rc<Lane> {
+        let lane = Rc::new(Lane::default());
+        tokio::task::spawn_local(run(self.clone(), lane.clone()));
+        lane
+    }
+}
+
+/// Takes one query after the other to its end.
+async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
+    loop {
+        let mut job = poll_fn(|cx| match lane.job.borrow_mut().take() {
+            Some(job) => Poll::Ready(job),
+            None => {
+                *lane.waker.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await;
+        if job.chain.finish(&mut job.q, job.at).await == Run::Panicked {
+            let _answered = job.router.panicked(&job.q, false);
+        }
+        job.to.deliver(job.q);
+        waiting.taken.set(waiting.taken.get() - 1);
+        waiting.idle.borrow_mut().push(lane.clone());
+    }
+}
+
+#[cold]
+fn refuse(mut job: Job) {
+    job.q.reply.bare(Rcode::SERVFAIL);
+    metrics::shed(&job.q, "waiting");
+    job.to.deliver(job.q);
+}

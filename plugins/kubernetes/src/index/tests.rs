@@ -269,10 +269,16 @@ fn nonsense_is_counted_and_left_out() {
     }
 }
 
-/// 10,000 services with 10 endpoints each, every fifth of them headless with host names.
+/// 10,000 services with 10 endpoints each, every fifth of them headless with host names. Measured in a process of its
+/// own, where no other test uses memory.
 #[test]
 #[expect(clippy::print_stderr, reason = "the figure is what this is for")]
 fn a_large_cluster_is_small_in_memory() {
+    if std::env::var_os("ALONE").is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        alone.args(["--exact", "--nocapture", "index::tests::a_large_cluster_is_small_in_memory"]).env("ALONE", "1");
+        return assert!(alone.status().unwrap().success());
+    }
     let mut f = Fixture::new();
     let before = resident();
     for i in 0..10_000u32 {
@@ -292,7 +298,7 @@ fn a_large_cluster_is_small_in_memory() {
     }
     let grown = resident() - before;
     eprintln!("10,000 services with 10 endpoints each: {grown} octets, {} for a service", grown / 10_000);
-    assert!(grown < 12 << 20, "{grown}");
+    assert!(grown < 16 << 20, "{grown}");
     assert_eq!(f.endpoint("service-4000-7", "service-4000").len(), 1);
 }
 

@@ -99,6 +99,12 @@ impl Writer {
         self.misunderstood += 1;
     }
 
+    /// Where the name of a service leads now.
+    pub fn backing(&self, service: &str, namespace: &str) -> Option<Backing> {
+        let owner = [convert::label(service)?, convert::label(namespace)?].concat();
+        Some(self.index.service(&owner)?.definition.as_ref()?.backing.clone())
+    }
+
     /// A complete list of `kind` begins; its objects are put one by one.
     pub fn begin_list(&mut self, kind: Kind) {
         self.kept(kind).listed.clear();

@@ -1,0 +1,246 @@
+//! The connection to the API server: where it is, how to be let in, and how often to ask.
+
+mod limits;
+
+use crate::metrics::Requests;
+use api::Clock;
+use kube::client::Body;
+use kube::config::{AuthInfo, Kubeconfig};
+use kube::{Client, Config};
+pub use limits::Limits;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+
+/// Where the API server is, as the Corefile says it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Place {
+    /// Where the environment of a pod says.
+    InCluster,
+    /// Where a kubeconfig file says.
+    Kubeconfig {
+        /// The file.
+        file: String,
+        /// Another context than the current one.
+        context: Option<String>,
+    },
+    /// At a URL.
+    Endpoint {
+        /// Host and port may stand alone.
+        url: String,
+        /// Files of a certificate, its key, and the authority that signed the server's certificate.
+        tls: Option<[String; 3]>,
+    },
+}
+
+impl Place {
+    /// Reads what is needed to connect.
+    ///
+    /// # Errors
+    /// Says which file or variable is missing or wrong, in CoreDNS's words where there are such.
+    pub fn config(&self) -> Result<Config, String> {
+        let mut config = match self {
+            Place::InCluster => in_cluster()?,
+            Place::Kubeconfig { file, context } => kubeconfig(file, context.as_deref())?,
+            Place::Endpoint { url, tls } => endpoint(url, tls.as_ref())?,
+        };
+        // Every failure is seen, counted and waited for where the lists and watches are made.
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT);
+        Ok(config)
+    }
+}
+
+fn in_cluster() -> Result<Config, String> {
+    let set = |name| std::env::var(name).is_ok_and(|v| !v.is_empty());
+    if !set("KUBERNETES_SERVICE_HOST") || !set("KUBERNETES_SERVICE_PORT") {
+        return Err("unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT \
+                    must be defined"
+            .into());
+    }
+    for file in ["token", "ca.crt"] {
+        let path = format!("/var/run/secrets/kubernetes.io/serviceaccount/{file}");
+        std::fs::read(&path).map_err(|e| format!("open {path}: {}", reason(&e)))?;
+    }
+    Config::incluster().map_err(|e| format!("unable to load in-cluster configuration: {}", causes(&e)))
+}
+
+fn kubeconfig(file: &str, context: Option<&str>) -> Result<Config, String> {
+    const NOTHING: &str = "invalid configuration: no configuration has been provided, try setting KUBERNETES_MASTER \
+                           environment variable";
+    std::fs::metadata(file).map_err(|e| format!("stat {file}: {}", reason(&e)))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| format!("error loading config file \"{file}\": read {file}: {}", reason(&e)))?;
+    if text.trim().is_empty() {
+        return Err(NOTHING.into());
+    }
+    let failed = |e: &dyn std::error::Error| format!("error loading config file \"{file}\": {}", causes(e));
+    let mut read = Kubeconfig::read_from(Path::new(file)).map_err(|e| failed(&e))?;
+    if let Some(context) = context {
+        if !read.contexts.iter().any(|c| c.name == context) {
+            return Err(format!("context \"{context}\" does not exist"));
+        }
+        read.current_context = Some(context.into());
+    }
+    if read.clusters.is_empty() && read.contexts.is_empty() {
+        return Err(NOTHING.into());
+    }
+    Config::try_from(read).map_err(|e| failed(&e))
+}
+
+fn endpoint(url: &str, tls: Option<&[String; 3]>) -> Result<Config, String> {
+    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let uri: http::Uri = whole.parse().map_err(|_| no_url(url))?;
+    if uri.host().is_none_or(str::is_empty) {
+        return Err(no_url(url));
+    }
+    let mut config = Config::new(uri);
+    let Some([certificate, key, authority]) = tls else { return Ok(config) };
+    let files = [("client-cert", certificate), ("client-key", key), ("certificate-authority", authority)];
+    let missing: Vec<String> = files.iter().filter_map(|(what, file)| unreadable(what, file)).collect();
+    if !missing.is_empty() {
+        return Err(format!("invalid configuration: [{}]", missing.join(", ")));
+    }
+    config.root_cert_file = Some(authority.into());
+    config.auth_info = AuthInfo {
+        client_certificate: Some(certificate.clone()),
+        client_key: Some(key.clone()),
+        ..AuthInfo::default()
+    };
+    Ok(config)
+}
+
+fn no_url(url: &str) -> String {
+    format!("failed to create kubernetes notification controller: \"host must be a URL or a host:port pair: {url:?}\"")
+}
+
+fn unreadable(what: &str, file: &str) -> Option<String> {
+    let error = std::fs::File::open(file).err()?;
+    Some(format!("unable to read {what} {file} for  due to open {file}: {}", reason(&error)))
+}
+
+/// The API server, as the lists and watches see it.
+pub struct Api {
+    client: Client,
+    host: String,
+    limits: Limits,
+    requests: Requests,
+    clock: Clock,
+}
+
+impl Api {
+    /// Connects on first use. Must be called where tasks can be started.
+    ///
+    /// # Errors
+    /// What the configuration names, certificates for example, cannot be used.
+    pub fn new(config: Config, limits: Limits, clock: Clock) -> Result<Api, String> {
+        let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
+        let client = Client::try_from(config).map_err(|e| causes(&e))?;
+        Ok(Api { client, requests: Requests::new(&host), host, limits, clock })
+    }
+
+    /// Host and port of the API server.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Waits until fewer requests than allowed are under way; the request is one of them until the permit is dropped.
+    pub async fn inflight(&self) -> Option<SemaphorePermit<'_>> {
+        self.limits.inflight().await
+    }
+
+    /// Asks for `path`, and returns the body of a good answer.
+    pub async fn get(&self, path: &str) -> Result<Body, Failure> {
+        let asked = self.clock.now();
+        self.limits.turn().await;
+        let sent = self.clock.now();
+        self.requests.waited(sent - asked);
+        let request = http::Request::get(path)
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::ACCEPT_ENCODING, "identity")
+            .header(http::header::USER_AGENT, AGENT)
+            .body(Body::empty())
+            .map_err(|e| Failure::Unreachable(e.to_string()))?;
+        let response = tokio::time::timeout(ANSWER, self.client.send(request)).await;
+        let response = match response {
+            Ok(Ok(response)) => response,
+            Ok(Err(e)) => return Err(self.unanswered(causes(&e), sent)),
+            Err(_) => return Err(self.unanswered(format!("no answer within {} s", ANSWER.as_secs()), sent)),
+        };
+        let code = response.status();
+        self.requests.answered(code.as_str(), self.clock.now() - sent);
+        if code.is_success() {
+            return Ok(response.into_body());
+        }
+        Err(refused(code.as_u16(), response).await)
+    }
+
+    fn unanswered(&self, why: String, sent: std::time::Instant) -> Failure {
+        self.requests.answered("<error>", self.clock.now() - sent);
+        Failure::Unreachable(why)
+    }
+}
+
+/// Why there is no good answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// No answer at all.
+    Unreachable(String),
+    /// Another status than 2xx.
+    Status {
+        /// HTTP status code.
+        code: u16,
+        /// In the server's words.
+        message: String,
+        /// How long the server asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Unreachable(why) => f.write_str(why),
+            Failure::Status { code, message, .. } => write!(f, "status {code}: {message}"),
+        }
+    }
+}
+
+async fn refused(code: u16, response: http::Response<Body>) -> Failure {
+    let header = response.headers().get(http::header::RETRY_AFTER);
+    let seconds: Option<u64> = header.and_then(|v| v.to_str().ok()?.parse().ok());
+    let retry_after = seconds.map(Duration::from_secs);
+    let body = crate::watch::whole(response.into_body()).await.unwrap_or_default();
+    let message = match serde_json::from_slice::<crate::watch::Status<'_>>(&body) {
+        Ok(status) => status.message.to_string(),
+        Err(_) => String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned(),
+    };
+    Failure::Status { code, message, retry_after }
+}
+
+/// An error with its causes, each once.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What the system says about a file, as C and Go word it.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+const AGENT: &str = concat!("poddns/", env!("CARGO_PKG_VERSION"));
+/// Until the connection stands.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Until the head of the answer has come.
+const ANSWER: Duration = Duration::from_secs(30);

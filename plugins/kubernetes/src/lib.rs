@@ -3,6 +3,8 @@
 
 mod connect;
 mod index;
+mod manifests;
 mod metrics;
 mod objects;
+mod selector;
 mod watch;

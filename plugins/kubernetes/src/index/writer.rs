@@ -25,6 +25,7 @@ pub struct Writer {
     namespaces: Kept,
     ports: HashSet<Arc<[Port]>>,
     misunderstood: u64,
+    remarks: Vec<String>,
 }
 
 /// How objects are read.
@@ -86,6 +87,7 @@ impl Writer {
             namespaces: Kept::default(),
             ports: HashSet::new(),
             misunderstood: 0,
+            remarks: Vec::new(),
         }
     }
 
@@ -94,9 +96,17 @@ impl Writer {
         self.misunderstood
     }
 
-    /// Counts an object that could not be read at all.
-    pub fn count_misunderstood(&mut self) {
+    /// Counts an object, or a part of one, that makes no sense; `what` names the field and what it holds.
+    pub fn remark(&mut self, what: String) {
         self.misunderstood += 1;
+        if self.remarks.len() < REMARKS {
+            self.remarks.push(what);
+        }
+    }
+
+    /// What was remarked since the last call, the first few.
+    pub fn take_remarks(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.remarks)
     }
 
     /// Where the name of a service leads now.
@@ -153,7 +163,7 @@ impl Writer {
     pub fn put_slice(&mut self, object: &objects::EndpointSlice<'_>, now: u32) {
         let Some(slice) = self.slice(object) else { return };
         let found = self.find_slice(&slice.name, &slice.namespace.label);
-        let Some(slot) = found.or_else(|| self.slices.free.take()) else { return self.count_misunderstood() };
+        let Some(slot) = found.or_else(|| self.slices.free.take()) else { return self.remark(FULL.into()) };
         self.slices.note(slot);
         let old = self.index.slices.get_full(slot);
         if old.as_deref() == Some(&slice) {
@@ -174,7 +184,9 @@ impl Writer {
 
     /// Adds a Namespace.
     pub fn put_namespace(&mut self, object: &objects::Metadata<'_>) {
-        let Some(label) = convert::label(&object.name) else { return self.count_misunderstood() };
+        let Some(label) = convert::label(&object.name) else {
+            return self.remark(no_label("metadata.name", &object.name));
+        };
         if let Some((slot, namespace)) = self.namespace(&label) {
             self.namespaces.note(slot);
             namespace.set_exists(true);
@@ -191,7 +203,9 @@ impl Writer {
     /// Adds or replaces a Pod. One that is being deleted is not added, and stays as it was if it was known.
     pub fn put_pod(&mut self, object: &objects::Pod<'_>, now: u32) {
         let metadata = &object.metadata;
-        let Some(namespace) = convert::label(&metadata.namespace) else { return self.count_misunderstood() };
+        let Some(namespace) = convert::label(&metadata.namespace) else {
+            return self.remark(no_label("metadata.namespace", &metadata.namespace));
+        };
         let found = self.find_pod(metadata.name.as_bytes(), &namespace);
         if !metadata.deletion_timestamp.is_empty() {
             return found.into_iter().for_each(|slot| self.pods.note(slot));
@@ -221,7 +235,7 @@ impl Writer {
         }
         let (_, namespace) = self.namespace(&owner[entry::first_label(owner).len()..])?;
         let Some(slot) = self.services.free.take() else {
-            self.count_misunderstood();
+            self.remark(FULL.into());
             return None;
         };
         let (owner, slices) = (owner.into(), Box::default());
@@ -350,7 +364,7 @@ impl Writer {
     // Pods.
 
     fn publish_pod(&mut self, found: Option<u32>, pod: Pod, now: u32) {
-        let Some(slot) = found.or_else(|| self.pods.free.take()) else { return self.count_misunderstood() };
+        let Some(slot) = found.or_else(|| self.pods.free.take()) else { return self.remark(FULL.into()) };
         self.pods.note(slot);
         let old = self.index.pods.get_full(slot);
         if old.as_deref() == Some(&pod) {
@@ -388,7 +402,7 @@ impl Writer {
             return Some(found);
         }
         let Some(slot) = self.namespaces.free.take() else {
-            self.count_misunderstood();
+            self.remark(FULL.into());
             return None;
         };
         let namespace = Arc::new(Namespace::new(label));
@@ -474,6 +488,11 @@ fn external_name(definition: &Definition) -> Option<&[u8]> {
     }
 }
 
+/// What is remarked about a name that is no DNS label.
+fn no_label(field: &str, name: &str) -> String {
+    format!("{field}: {name:?} is no DNS label")
+}
+
 fn retag(tags: &Tags, slot: u32, old: &[u64], new: &[u64]) {
     for hash in new.iter().filter(|h| !old.contains(h)) {
         tags.insert(*hash, slot);
@@ -482,3 +501,7 @@ fn retag(tags: &Tags, slot: u32, old: &[u64], new: &[u64]) {
         tags.remove(*hash, slot);
     }
 }
+
+/// Remarks that are kept until they are taken.
+const REMARKS: usize = 20;
+const FULL: &str = "there are more objects than this server can hold";

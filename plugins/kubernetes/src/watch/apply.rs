@@ -117,11 +117,14 @@ fn change(writer: &mut Writer, kind: Kind, json: &str, change: Change, now: Dura
         Kind::Namespace => apply::<Namespace<'_>>(writer, json, change, now),
         Kind::Pod => apply::<Pod<'_>>(writer, json, change, now),
     };
-    done.or_else(|e| {
-        tracing::debug!("an object of {} is not understood: {e}", super::plural(kind));
-        writer.count_misunderstood();
+    let done = done.or_else(|e| {
+        writer.remark(e.to_string());
         version(json).map(|(version, _)| version)
-    })
+    });
+    for remark in writer.take_remarks() {
+        tracing::debug!("an object of {} makes no sense: {remark}", super::plural(kind));
+    }
+    done
 }
 
 fn apply<'a, T: Object<'a>>(

@@ -1,6 +1,6 @@
 //! From the API's objects to what the index keeps. What makes no sense is left out and counted, never guessed.
 
-use super::Writer;
+use super::{Writer, no_label};
 use crate::index::entry::{AddressText, Addresses, Backing, Definition, Host, NameKind, Port, Slice, SliceParts};
 use crate::objects;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ impl Writer {
     pub(super) fn owner(&mut self, service: &str, namespace: &str) -> Option<Vec<u8>> {
         let owner = label(service).zip(label(namespace)).map(|(s, n)| [s, n].concat());
         if owner.is_none() {
-            self.count_misunderstood();
+            self.remark(no_label("metadata.name", &format!("{namespace}/{service}")));
         }
         owner
     }
@@ -33,7 +33,7 @@ impl Writer {
         match wire_name(target) {
             Some(name) => Backing::Name(name.into(), NameKind::External),
             None => {
-                self.count_misunderstood();
+                self.remark(format!("spec.externalName: {target:?} is no domain name"));
                 Backing::Nothing
             }
         }
@@ -51,7 +51,7 @@ impl Writer {
                 Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd)),
                 Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd)),
                 None if name.is_none() && wire_name(text).is_some() => name = wire_name(text),
-                None => self.count_misunderstood(),
+                None => self.remark(format!("spec.clusterIPs: {text:?} is no address")),
             }
         }
         match name {
@@ -78,8 +78,8 @@ impl Writer {
 
     fn port(&mut self, port: &objects::Port<'_>) -> Port {
         let number = port.port.and_then(|n| u16::try_from(n).ok());
-        if number.is_none() && port.port.is_some() {
-            self.count_misunderstood();
+        if let (None, Some(number)) = (number, port.port) {
+            self.remark(format!("ports: {number} is no port"));
         }
         let protocol = if port.protocol.is_empty() { "TCP" } else { &port.protocol };
         Port { name: port.name.as_bytes().into(), protocol: protocol.as_bytes().into(), number }
@@ -89,7 +89,7 @@ impl Writer {
     pub(super) fn slice(&mut self, object: &objects::EndpointSlice<'_>) -> Option<Slice> {
         let metadata = &object.metadata;
         let Some(namespace) = label(&metadata.namespace) else {
-            self.count_misunderstood();
+            self.remark(no_label("metadata.namespace", &metadata.namespace));
             return None;
         };
         // A slice that belongs to no service is kept without an owner: it is the object of nothing but the serial.
@@ -103,7 +103,7 @@ impl Writer {
                 Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd, self.host(endpoint, text, odd))),
                 None => match wire_name(text) {
                     Some(name) => names.push((name.into(), self.host(endpoint, text, true))),
-                    None => self.count_misunderstood(),
+                    None => self.remark(format!("endpoints: {text:?} is no address")),
                 },
             }
         }
@@ -118,7 +118,7 @@ impl Writer {
         for name in [Some(&endpoint.hostname), pod].into_iter().flatten().filter(|name| !name.is_empty()) {
             match wire_labels(name) {
                 Some(labels) => return labels,
-                None => self.count_misunderstood(),
+                None => self.remark(no_label("endpoints: hostname", name)),
             }
         }
         if !odd {

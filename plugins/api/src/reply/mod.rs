@@ -429,6 +429,11 @@ impl Reply {
         self.records.iter().map(|&entry| Record { reply: self, entry })
     }
 
+    /// The record at place `index` of [`Reply::records`].
+    pub fn record(&self, index: usize) -> Option<Record<'_>> {
+        self.records.get(index).map(|&entry| Record { reply: self, entry })
+    }
+
     /// How many records there are in `section`.
     pub fn count(&self, section: Section) -> usize {
         self.records.iter().filter(|r| r.section == section).count()

@@ -54,7 +54,7 @@ async fn start(table: Table, options: Options) -> Result<Running, String> {
     if !pidfile.is_empty()
         && let Err(e) = std::fs::write(&pidfile, format!("{}\n", std::process::id()))
     {
-        tracing::error!("Could not write pidfile: open {pidfile}: {}", crate::sockets::plain(&e));
+        tracing::error!("Could not write pidfile: open {pidfile}: {}", api::os_words(&e));
     }
     end_predecessor();
     if !quiet {

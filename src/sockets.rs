@@ -58,7 +58,7 @@ pub struct Pair {
 /// # Errors
 /// What could not be opened, in CoreDNS's words.
 pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Pair>), String> {
-    let failed = |what: &str, e: io::Error| format!("{what} {}: bind: {}", place.text(), plain(&e));
+    let failed = |what: &str, e: io::Error| format!("{what} {}: bind: {}", place.text(), api::os_words(&e));
     let mut address = place.address().map_err(|e| failed("Listen: listen tcp", e))?;
     let mut pairs = Vec::new();
     for _ in 0..count {
@@ -109,14 +109,6 @@ fn has_ipv6() -> bool {
 fn interface_index(name: &str) -> io::Result<u32> {
     let index = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex"))?;
     index.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no such interface"))
-}
-
-/// An error of the system in the words of C's library, lower case and without its number.
-pub fn plain(e: &io::Error) -> String {
-    let text = e.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub fn lines(mistakes: &[ConfigError]) -> String {
 }
 
 fn read(file: &str) -> Result<Source, String> {
-    let failed = |e: io::Error| format!("loading Caddyfile via flag: open {file}: {}", crate::sockets::plain(&e));
+    let failed = |e: io::Error| format!("loading Caddyfile via flag: open {file}: {}", api::os_words(&e));
     if std::path::Path::new(file).is_dir() {
         return Err(format!("loading Caddyfile via flag: read {file}: is a directory"));
     }

@@ -142,3 +142,11 @@ impl From<std::io::Error> for Error {
         Error::msg(e.to_string())
     }
 }
+
+/// An error of the system in the words of C's library, lower case and without its number: users search for them.
+pub fn os_words(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}

@@ -1,0 +1,14 @@
+//! What surrounds a DNS server in tests: a simulated Kubernetes API server ([`Api`]), scripted upstreams ([`Upstream`]),
+//! free ports ([`Port`]) and DNS messages in presentation form ([`dns`]).
+//!
+//! Everything runs on the tokio runtime it is started from and ends when it is dropped. Only tests depend on this crate.
+#![expect(clippy::disallowed_methods, reason = "a test kit has its own clock and tasks: they end with its owner")]
+
+pub mod api;
+pub mod dns;
+mod ports;
+pub mod upstream;
+
+pub use api::Api;
+pub use ports::Port;
+pub use upstream::Upstream;

@@ -185,7 +185,7 @@ impl State {
         }
         let scripted = self.pick(&key, protocol)?;
         let delay = Duration::from_secs_f64(scripted.delay);
-        Some((scripted.reply(&query), delay))
+        Some((scripted.reply(&query).ok()?, delay))
     }
 
     fn pick(&mut self, key: &str, protocol: &str) -> Option<Scripted> {
@@ -236,19 +236,22 @@ impl Scripted {
 
     /// The reply on the wire.
     ///
+    /// # Errors
+    /// A record that cannot be written, one with a relative name above all; nothing is sent then.
+    ///
     /// # Panics
-    /// The script has something that is no record, word or hex digits.
-    fn reply(&self, query: &Message) -> Vec<u8> {
+    /// The script has a word that is no flag or response code, or something that is no hex digits.
+    fn reply(&self, query: &Message) -> Result<Vec<u8>, String> {
         let rcode = rcode_from_text(self.status.as_deref().unwrap_or("NOERROR")).expect("a response code");
-        let records = |lines: &[String]| lines.iter().map(|l| Record::from_text(l).expect("a record")).collect();
+        let records = |lines: &[String]| lines.iter().map(|l| Record::from_text(l)).collect::<Result<Vec<_>, _>>();
         let edns = query.edns.as_ref().filter(|_| self.opt.as_deref() != Some("none"));
         let reply = Message {
             id: query.id,
             bits: self.bits(query) | rcode & 15,
             questions: self.question.as_deref().map_or_else(|| query.questions.clone(), |q| vec![question(q)]),
-            answer: records(&self.answer),
-            authority: records(&self.authority),
-            additional: records(&self.additional),
+            answer: records(&self.answer)?,
+            authority: records(&self.authority)?,
+            additional: records(&self.additional)?,
             edns: edns.map(|e| Edns { size: 1232, dnssec_ok: e.dnssec_ok, ..Edns::default() }),
             signed: false,
         };
@@ -261,7 +264,7 @@ impl Scripted {
         if self.id.as_deref() == Some("wrong") {
             wire[0] ^= 255;
         }
-        wire
+        Ok(wire)
     }
 
     fn bits(&self, query: &Message) -> u16 {

@@ -15,8 +15,9 @@ pub fn type_from_text(text: &str) -> Option<u16> {
 }
 
 /// The shape of a type's data: a letter per field, see [`super::rdata`]; `None` for data that is shown as RFC 3597 has it.
-pub(super) fn shape(code: u16) -> Option<&'static str> {
-    TYPES.iter().find(|t| t.0 == code).map(|t| t.2).filter(|s| !s.is_empty())
+pub(super) fn shape(class: u16, code: u16) -> Option<&'static str> {
+    let defined = class == IN || !INTERNET.contains(&code);
+    TYPES.iter().find(|t| t.0 == code && defined).map(|t| t.2).filter(|s| !s.is_empty())
 }
 
 /// The word for a class; `CLASS123` for one without.
@@ -57,7 +58,12 @@ pub(super) fn certificate_text(code: u16) -> String {
     CERTIFICATES.iter().find(|c| c.0 == code).map_or_else(|| code.to_string(), |c| c.1.to_owned())
 }
 
-const CLASSES: &[(u16, &str)] = &[(1, "IN"), (3, "CH"), (4, "HS"), (254, "NONE"), (255, "ANY")];
+const IN: u16 = 1;
+
+/// Types that are defined for class IN only: A, PX, AAAA, SRV, NAPTR, KX, APL, DHCID, SVCB, HTTPS.
+const INTERNET: &[u16] = &[1, 26, 28, 33, 35, 36, 42, 49, 64, 65];
+
+const CLASSES: &[(u16, &str)] = &[(0, "RESERVED0"), (IN, "IN"), (3, "CH"), (4, "HS"), (254, "NONE"), (255, "ANY")];
 
 const OPCODES: &[(u8, &str)] = &[(0, "QUERY"), (1, "IQUERY"), (2, "STATUS"), (4, "NOTIFY"), (5, "UPDATE")];
 

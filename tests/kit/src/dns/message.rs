@@ -173,7 +173,7 @@ impl Message {
             TSIG if section != 2 || !last => return Err(Malformed::BadTsig),
             TSIG => self.signed = true,
             _ => {
-                let data = rdata::read(r.wire, start, r.at, rtype)?;
+                let data = rdata::read(r.wire, start, r.at, class, rtype)?;
                 let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
                 let record = Record { name, rtype, class, ttl, data };
                 [&mut self.answer, &mut self.authority, &mut self.additional][section].push(record);
@@ -208,7 +208,7 @@ impl Message {
 }
 
 impl Record {
-    /// Reads `NAME TTL CLASS TYPE DATA`.
+    /// Reads `NAME TTL CLASS TYPE DATA`, all names with a dot at their end.
     ///
     /// # Errors
     /// What cannot be read, of a type whose text form is not built included.
@@ -222,12 +222,13 @@ impl Record {
         let (name, ttl, class, rtype) = (word()?, word()?, word()?, word()?);
         let unknown = |what: &str| format!("record {line}: unknown {what}");
         let rtype = type_from_text(rtype).ok_or_else(|| unknown("type"))?;
+        let class = class_from_text(class).ok_or_else(|| unknown("class"))?;
         Ok(Self {
-            name: Name::from_text(name)?,
+            name: Name::absolute(name)?,
             rtype,
-            class: class_from_text(class).ok_or_else(|| unknown("class"))?,
+            class,
             ttl: ttl.parse().map_err(|_| unknown("TTL"))?,
-            data: rdata::from_text(rtype, rest.trim()).map_err(|e| format!("record {line}: {e}"))?,
+            data: rdata::from_text(class, rtype, rest.trim()).map_err(|e| format!("record {line}: {e}"))?,
         })
     }
 }
@@ -241,7 +242,7 @@ impl fmt::Display for Question {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, rtype, class, ttl, data } = self;
-        write!(f, "{name} {ttl} {} {} {}", class_text(*class), type_text(*rtype), rdata::text(*rtype, data))
+        write!(f, "{name} {ttl} {} {} {}", class_text(*class), type_text(*rtype), rdata::text(*class, *rtype, data))
     }
 }
 
@@ -255,7 +256,7 @@ impl Edns {
             options.push((u16::from_be_bytes([*c0, *c1]), value.to_vec()));
             data = &rest[n..];
         }
-        let whole = data.is_empty() && options.iter().all(|(code, value)| *code != SUBNET || subnet_fits(value));
+        let whole = data.is_empty() && options.iter().all(|(code, value)| option_fits(*code, value));
         let edns = Self { size: class, extended_rcode, version, dnssec_ok: high & 0x80 != 0, options };
         whole.then_some(edns).ok_or(Malformed::FormError)
     }
@@ -275,10 +276,16 @@ impl Edns {
     }
 }
 
-/// Whether a client subnet option is as long as its prefix says (RFC 7871 6).
-fn subnet_fits(value: &[u8]) -> bool {
-    matches!(value, [0, family @ (1 | 2), prefix, _, address @ ..]
-        if address.len() == usize::from(prefix.div_ceil(8)) && *prefix <= if *family == 1 { 32 } else { 128 })
+/// Whether an option has a length that it may have: a client subnet as its prefix says (RFC 7871 6), a cookie (RFC 7873 4).
+fn option_fits(code: u16, value: &[u8]) -> bool {
+    match (code, value) {
+        (SUBNET, [0, family @ (1 | 2), prefix, _, address @ ..]) => {
+            address.len() == usize::from(prefix.div_ceil(8)) && *prefix <= if *family == 1 { 32 } else { 128 }
+        }
+        (SUBNET, _) => false,
+        (COOKIE, value) => value.len() == 8 || (16..=40).contains(&value.len()),
+        _ => true,
+    }
 }
 
 /// Reads on through a message.
@@ -336,7 +343,7 @@ impl Writer {
         self.name(&r.name);
         [r.rtype, r.class, (r.ttl >> 16) as u16, r.ttl as u16, 0].into_iter().for_each(|word| self.word(word));
         let start = self.out.len();
-        rdata::write(self, r.rtype, &r.data);
+        rdata::write(self, r.class, r.rtype, &r.data);
         let size = (self.out.len() - start) as u16;
         self.out[start - 2..start].copy_from_slice(&size.to_be_bytes());
     }
@@ -345,6 +352,7 @@ impl Writer {
 const OPT: u16 = 41;
 const TSIG: u16 = 250;
 const SUBNET: u16 = 8;
+const COOKIE: u16 = 10;
 
 #[cfg(test)]
 mod tests {

@@ -30,6 +30,14 @@ impl Name {
         (wire.len() <= 255).then_some(Self(wire)).ok_or_else(|| format!("name {text}: too long"))
     }
 
+    /// Reads presentation form that has a dot at its end.
+    ///
+    /// # Errors
+    /// It has none, or see [`Self::from_text`].
+    pub fn absolute(text: &str) -> Result<Self, String> {
+        if text.ends_with('.') { Self::from_text(text) } else { Err(format!("name {text}: no dot at its end")) }
+    }
+
     /// The wire form.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -26,8 +26,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 ///
 /// # Errors
 /// Data that does not have its type's shape.
-pub(super) fn read(wire: &[u8], start: usize, end: usize, rtype: u16) -> Result<Vec<u8>, Malformed> {
-    let Some(shape) = shape(rtype) else { return Ok(wire[start..end].to_vec()) };
+pub(super) fn read(wire: &[u8], start: usize, end: usize, class: u16, rtype: u16) -> Result<Vec<u8>, Malformed> {
+    let Some(shape) = shape(class, rtype) else { return Ok(wire[start..end].to_vec()) };
     let (mut at, mut out) = (start, Vec::new());
     for field in shape.chars() {
         if matches!(field, 'n' | 'N') {
@@ -44,9 +44,9 @@ pub(super) fn read(wire: &[u8], start: usize, end: usize, rtype: u16) -> Result<
 }
 
 /// Writes data, with the names of the old types compressed.
-pub(super) fn write(w: &mut Writer, rtype: u16, data: &[u8]) {
+pub(super) fn write(w: &mut Writer, class: u16, rtype: u16, data: &[u8]) {
     let mut rest = data;
-    for field in shape(rtype).unwrap_or_default().chars() {
+    for field in shape(class, rtype).unwrap_or_default().chars() {
         let Some(n) = width(field, rest) else { break };
         let (head, tail) = rest.split_at(n);
         match (field, Name::read(head, 0)) {
@@ -59,8 +59,8 @@ pub(super) fn write(w: &mut Writer, rtype: u16, data: &[u8]) {
 }
 
 /// Data in presentation form; unknown types, and data that is not what its type says, as RFC 3597 5.
-pub(super) fn text(rtype: u16, data: &[u8]) -> String {
-    let known = shape(rtype).and_then(|shape| {
+pub(super) fn text(class: u16, rtype: u16, data: &[u8]) -> String {
+    let known = shape(class, rtype).and_then(|shape| {
         let mut rest = data;
         let mut words = Vec::new();
         for field in shape.chars() {
@@ -78,7 +78,7 @@ pub(super) fn text(rtype: u16, data: &[u8]) -> String {
 ///
 /// # Errors
 /// A field that cannot be read, or whose text form is not built.
-pub(super) fn from_text(rtype: u16, text: &str) -> Result<Vec<u8>, String> {
+pub(super) fn from_text(class: u16, rtype: u16, text: &str) -> Result<Vec<u8>, String> {
     let words = split(text);
     if let [mark, size, data @ ..] = &words[..]
         && mark == r"\#"
@@ -86,7 +86,7 @@ pub(super) fn from_text(rtype: u16, text: &str) -> Result<Vec<u8>, String> {
         let data = unhex(&data.concat()).ok_or("hex digits")?;
         return if size.parse() == Ok(data.len()) { Ok(data) } else { Err("length".into()) };
     }
-    let shape = shape(rtype).ok_or("unknown type without \\#")?;
+    let shape = shape(class, rtype).ok_or("unknown type without \\#")?;
     let mut words = words.into_iter();
     let mut out = Vec::new();
     for field in shape.chars() {
@@ -366,7 +366,7 @@ fn push_string(word: &str, out: &mut Vec<u8>) -> Option<()> {
 
 fn read_word(field: char, word: &str, out: &mut Vec<u8>) -> Option<()> {
     match field {
-        'n' | 'N' => out.extend_from_slice(Name::from_text(word).ok()?.as_bytes()),
+        'n' | 'N' => out.extend_from_slice(Name::absolute(word).ok()?.as_bytes()),
         'b' => out.push(word.parse().ok()?),
         's' => out.extend_from_slice(&word.parse::<u16>().ok()?.to_be_bytes()),
         'l' => out.extend_from_slice(&word.parse::<u32>().ok()?.to_be_bytes()),
@@ -385,14 +385,23 @@ fn read_rest(field: char, words: Vec<String>, out: &mut Vec<u8>) -> Result<(), S
     match field {
         'Q' => words.iter().try_for_each(|w| push_string(w, out)).ok_or("string")?,
         'H' => out.extend(unhex(&words.concat()).ok_or("hex digits")?),
-        'V' => words.iter().try_for_each(|w| push_parameter(w, out).ok_or_else(|| format!("parameter {w}")))?,
+        'V' => {
+            let read = |w: &String| parameter(w).ok_or_else(|| format!("parameter {w}"));
+            let mut parameters = words.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            parameters.sort();
+            for (key, data) in parameters {
+                out.extend_from_slice(&key.to_be_bytes());
+                out.extend_from_slice(&(data.len() as u16).to_be_bytes());
+                out.extend_from_slice(&data);
+            }
+        }
         _ => out.extend(BASE64_STANDARD.decode(words.concat()).map_err(|e| e.to_string())?),
     }
     Ok(())
 }
 
-/// `key=value` of SVCB; keys must come in the order of their numbers.
-fn push_parameter(word: &str, out: &mut Vec<u8>) -> Option<()> {
+/// `key=value` of SVCB.
+fn parameter(word: &str) -> Option<(u16, Vec<u8>)> {
     let (key, value) = word.split_once('=').unwrap_or((word, ""));
     let key = PARAMETERS.iter().position(|k| *k == key)?;
     let mut data = Vec::new();
@@ -404,10 +413,7 @@ fn push_parameter(word: &str, out: &mut Vec<u8>) -> Option<()> {
         6 => value.split(',').try_for_each(|v| read_word('6', v, &mut data))?,
         _ => return None,
     }
-    out.extend_from_slice(&(key as u16).to_be_bytes());
-    out.extend_from_slice(&(data.len() as u16).to_be_bytes());
-    out.extend_from_slice(&data);
-    Some(())
+    Some((key as u16, data))
 }
 
 #[cfg(test)]
@@ -431,16 +437,16 @@ mod tests {
             ("HTTPS", r#"1 . alpn="h2,h3" port="443""#),
         ] {
             let code = type_from_text(rtype).expect(rtype);
-            let data = from_text(code, line).expect(line);
-            assert_eq!(text(code, &data), line);
+            let data = from_text(1, code, line).expect(line);
+            assert_eq!(text(1, code, &data), line);
         }
     }
 
     #[test]
     fn a_wrong_shape_is_shown_as_octets() {
-        assert_eq!(text(1, &[1, 2, 3]), r"\# 3 010203");
-        assert_eq!(text(16, &[9, 1]), r"\# 2 0901");
-        assert!(from_text(1, "192.0.2").is_err());
-        assert!(from_text(1, "192.0.2.1 more").is_err());
+        assert_eq!(text(1, 1, &[1, 2, 3]), r"\# 3 010203");
+        assert_eq!(text(1, 16, &[9, 1]), r"\# 2 0901");
+        assert!(from_text(1, 1, "192.0.2").is_err());
+        assert!(from_text(1, 1, "192.0.2.1 more").is_err());
     }
 }

@@ -1,0 +1,126 @@
+//! The golden player: every scenario of `tests/golden` against the real daemon, over real sockets.
+//!
+//!     cargo test --test it golden                    all families; golden_hosts: one
+//!     GOLDEN=kubernetes/headless cargo test …        only scenarios with this in `family/file.json [name]`
+//!     GOLDEN_ALL=1                                   scenarios that a later change brings must pass, too
+//!     GOLDEN_JOBS=8                                  so many scenarios at a time
+//!     GOLDEN_SHOW=10                                 so many differences are shown per scenario
+//!     PODDNS=/path/to/binary                         plays against another server
+//!
+//! `tests/golden/README.md` says what a scenario is and how the copy is renewed. A family's test fails where a reply, or
+//! the first line of a refusal, is not the recorded one and `crate::differences` does not say why.
+
+mod ask;
+mod compare;
+mod http;
+mod load;
+mod player;
+mod scenario;
+mod shown;
+mod step;
+mod stream;
+mod world;
+
+use crate::differences::later;
+use player::{Outcome, play};
+use std::io::Write;
+use std::sync::LazyLock;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// A test per family.
+macro_rules! families {
+    ($($test:ident)*) => { $(
+        #[test]
+        fn $test() {
+            play_family(stringify!($test).trim_start_matches("golden_"));
+        }
+    )* };
+}
+
+families! {
+    golden_acl golden_any golden_auto golden_bufsize golden_cache golden_chaos golden_config golden_debug golden_dns64
+    golden_dnssec golden_erratic golden_errors golden_file golden_forward golden_geoip golden_header golden_health
+    golden_hosts golden_kubernetes golden_loadbalance golden_local golden_log golden_loop golden_metadata golden_metrics
+    golden_minimal golden_mixed golden_nsid golden_reload golden_rewrite golden_root golden_routing golden_secondary
+    golden_server golden_sign golden_template golden_transfer golden_transport golden_tsig golden_view golden_whoami
+}
+
+/// Plays a family, some scenarios at a time; says how it went.
+///
+/// # Panics
+/// Something differs that has to be the same.
+fn play_family(family: &str) {
+    let begin = Instant::now();
+    let mut total = Totals::default();
+    let mut notes = Vec::new();
+    RUNTIME.block_on(async {
+        let mut playing = JoinSet::new();
+        for scenario in load::family(family) {
+            if !scenario.label.contains(&setting("GOLDEN", String::new())) {
+                continue;
+            }
+            playing.spawn(async move {
+                let _turn = JOBS.acquire().await.expect("the semaphore is never closed");
+                let outcome = play(&scenario).await;
+                (scenario.label, outcome)
+            });
+        }
+        while let Some(played) = playing.join_next().await {
+            let (label, outcome) = played.expect("a scenario's player");
+            total.add(&label, outcome, &mut notes);
+        }
+    });
+    notes.sort();
+    let Totals { passed, failed, skipped, later } = total;
+    let seconds = begin.elapsed().as_secs_f32();
+    let mut report = notes.iter().fold(String::new(), |all, note| all + note + "\n");
+    report += &format!(
+        "golden {family}: {passed} passed, {failed} failed, {skipped} skipped, {later} later; {seconds:.1} s\n"
+    );
+    // Straight to the terminal: the counts are of interest when all is well, too.
+    let _ = std::io::stderr().write_all(report.as_bytes());
+    assert_eq!(failed, 0, "{family}: differences, see above");
+}
+
+/// Counts of replies (of starts, where there are no steps).
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    failed: usize,
+    /// Differences that are wanted, and what is not supported yet.
+    skipped: usize,
+    /// Differences in scenarios that a later change brings.
+    later: usize,
+}
+
+impl Totals {
+    fn add(&mut self, label: &str, outcome: Outcome, notes: &mut Vec<String>) {
+        self.passed += outcome.passed;
+        self.skipped += outcome.skipped;
+        if !*ALL && later(label).is_some() {
+            self.later += outcome.differences.len();
+            return;
+        }
+        self.failed += outcome.differences.len();
+        notes.extend(outcome.differences.into_iter().take(*SHOW).map(|d| format!("{label}: {d}")));
+    }
+}
+
+/// The value of an environment variable.
+///
+/// # Panics
+/// It is not of the right kind.
+fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text}"))
+}
+
+static JOBS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(setting("GOLDEN_JOBS", 8)));
+static SHOW: LazyLock<usize> = LazyLock::new(|| setting("GOLDEN_SHOW", 10));
+static ALL: LazyLock<bool> = LazyLock::new(|| setting("GOLDEN_ALL", 0) != 0);
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+});

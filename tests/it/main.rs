@@ -7,3 +7,4 @@
 
 mod differences;
 mod golden;
+mod tidy;

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`query`], [`reply`], [`name`], [`codes`], [`wire`] | the data: one query, its reply, names, numbers; these know no engine |
 //! | [`chain`] | the engine; it knows no configuration |
-//! | [`setup`], [`corefile`] | from Corefile to plugins |
+//! | [`setup`], [`corefile`], [`gotext`] | from Corefile to plugins; values in it |
 //! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
 //! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
 //! | `test` | the test kit of plugins (feature `test`) |
@@ -17,6 +17,7 @@ pub mod chain;
 pub mod clock;
 pub mod codes;
 pub mod corefile;
+pub mod gotext;
 pub mod http;
 pub mod metrics;
 pub mod name;

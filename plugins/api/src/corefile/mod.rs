@@ -1,91 +1,212 @@
-//! The Corefile language.
-#![expect(missing_docs, reason = "stand-in")]
-#[derive(Debug, Clone)]
-pub struct Token {
-    pub text: String,
+//! The Corefile language: from text to server blocks, whose directives a plugin reads through a [`Cursor`].
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `lexer` | text → tokens |
+//! | `env` | variables of the environment in tokens |
+//! | `parser`, `import` | tokens → raw blocks; snippets and files |
+//! | `address` | the keys of a block: transport, zone, port |
+//! | `overlap` | keys that claim the same address and zone |
+//! | `cursor` | how a plugin reads its lines |
+//! | [`value`] | zones, networks and addresses as arguments |
+//! | `error` | mistakes, in CoreDNS's words |
+//!
+//! Reading is bounded (`Limits`): a Corefile can hold neither more text nor more blocks than a server could serve.
+
+mod address;
+mod cursor;
+mod env;
+mod error;
+mod import;
+mod lexer;
+mod overlap;
+mod parser;
+pub mod value;
+
+pub use address::{Key, Transport};
+pub use cursor::Cursor;
+pub use env::Environment;
+pub use error::{ConfigError, Place, Via, Wording};
+pub use overlap::{Claim, check_overlaps};
+
+use sha2::{Digest, Sha512};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// A parsed configuration.
+#[derive(Debug, Default)]
+pub struct Corefile {
+    /// The server blocks, in their order. None: the file has nothing but comments, snippets and the like.
+    pub blocks: Vec<ServerBlock>,
+    /// What is accepted and surely not meant, for people.
+    pub warnings: Vec<String>,
 }
+
+/// A server block: what it serves, and the directives that say how.
 #[derive(Debug)]
-pub struct ConfigError(pub String);
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
+pub struct ServerBlock {
+    /// Its addresses; those that are networks have become reverse zones.
+    pub keys: Vec<Key>,
+    directives: Vec<(Arc<str>, Vec<Token>)>,
 }
-impl ConfigError {
-    pub fn not_supported(name: &str, _t: &Token) -> Self {
-        ConfigError(format!("directive '{name}' is not supported yet"))
-    }
-}
-pub struct Cursor<'a>(pub &'a [Token]);
-impl<'a> Cursor<'a> {
-    pub fn new(_d: &'static str, t: &'a [Token]) -> Self {
-        Cursor(t)
-    }
-}
-#[derive(Clone)]
+
+/// A text to parse and what it is called in messages.
+#[derive(Clone, Debug)]
 pub struct Source {
-    pub name: String,
+    /// The name; relative imports start at its folder.
+    pub name: Arc<str>,
+    /// The text.
     pub text: Vec<u8>,
 }
+
+/// A word of a Corefile, its variables replaced.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The word, without quotes.
+    pub text: Arc<str>,
+    /// The file it stands in.
+    pub file: Arc<str>,
+    /// The line on which it begins, from 1.
+    pub line: u32,
+    /// How it came here, if it was imported.
+    pub via: Option<Arc<Via>>,
+}
+
+/// How much is read before a Corefile is refused.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Octets, those of imported files included.
+    octets: usize,
+    /// Words, each import counted.
+    tokens: usize,
+    /// Server blocks.
+    blocks: usize,
+    /// Zones of all blocks, after networks have become zones.
+    zones: usize,
+    /// Mistakes, before reading is given up.
+    mistakes: usize,
+}
+
+/// Ten thousand blocks of a kilobyte each, and still parsed in about a second.
+const LIMITS: Limits = Limits { octets: 16 << 20, tokens: 1_000_000, blocks: 100_000, zones: 500_000, mistakes: 100 };
+
+impl Corefile {
+    /// Parses `source`. Addresses without a port get `port` where their transport is plain DNS; it is checked by
+    /// [`check_overlaps`] only, as in CoreDNS. `known` tells which directives there are.
+    ///
+    /// # Errors
+    /// All mistakes found, the one that CoreDNS would report first.
+    pub fn parse(
+        source: &Source,
+        port: &str,
+        known: &dyn Fn(&str) -> bool,
+        env: Environment<'_>,
+    ) -> Result<Corefile, Vec<ConfigError>> {
+        Corefile::parse_within(LIMITS, source, port, known, env)
+    }
+
+    fn parse_within(
+        limits: Limits,
+        source: &Source,
+        port: &str,
+        known: &dyn Fn(&str) -> bool,
+        env: Environment<'_>,
+    ) -> Result<Corefile, Vec<ConfigError>> {
+        let parser::Found { blocks: raw, mut mistakes, mut warnings } = parser::parse(source, known, env, limits);
+        let mut room = limits.zones;
+        let mut blocks = Vec::with_capacity(raw.len());
+        for block in raw {
+            let keys = address::keys(&block.keys, port, &mut room, &mut mistakes, &mut warnings);
+            blocks.push(ServerBlock { keys, directives: block.directives });
+            if mistakes.len() >= limits.mistakes {
+                break;
+            }
+        }
+        if mistakes.is_empty() { Ok(Corefile { blocks, warnings }) } else { Err(mistakes) }
+    }
+
+    /// SHA-512 in hex. Equal for equal configurations: the same keys, and tokens at the same places.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha512::new();
+        for block in &self.blocks {
+            hash.update([b'B']);
+            block.keys.iter().for_each(|key| feed(&mut hash, b'K', &key.to_string()));
+            for (name, tokens) in &block.directives {
+                feed(&mut hash, b'D', name);
+                for token in tokens {
+                    feed(&mut hash, b'F', &token.file);
+                    hash.update(token.line.to_be_bytes());
+                    feed(&mut hash, b'T', &token.text);
+                }
+            }
+        }
+        hash.finalize().iter().fold(String::with_capacity(128), |mut hex, octet| {
+            let _infallible = write!(hex, "{octet:02x}");
+            hex
+        })
+    }
+}
+
+/// Feeds a text with its kind and length, so that no two lists of texts look the same.
+fn feed(hash: &mut Sha512, kind: u8, text: &str) {
+    hash.update([kind]);
+    hash.update((text.len() as u64).to_be_bytes());
+    hash.update(text.as_bytes());
+}
+
+impl ServerBlock {
+    /// All tokens of a directive in this block, each line beginning with the directive's name; `None` where it is not used.
+    pub fn directive(&self, name: &str) -> Option<&[Token]> {
+        self.directives.iter().find(|(n, _)| **n == *name).map(|(_, tokens)| &tokens[..])
+    }
+}
+
 impl Source {
-    pub fn new(name: &str, text: impl AsRef<[u8]>) -> Self {
+    /// A text and what it is called.
+    pub fn new(name: &str, text: impl AsRef<[u8]>) -> Source {
         Source { name: name.into(), text: text.as_ref().to_vec() }
     }
 }
-#[derive(PartialEq, Clone, Copy)]
-pub enum Transport {
-    Dns,
-}
-pub struct Key {
-    pub transport: Transport,
-    pub zone: String,
-    pub port: u16,
-}
-pub struct ServerBlock {
-    pub keys: Vec<Key>,
-    pub tokens: Vec<(String, Vec<Token>)>,
-}
-impl ServerBlock {
-    pub fn directive(&self, n: &str) -> Option<&[Token]> {
-        self.tokens.iter().find(|t| t.0 == n).map(|t| &t.1[..])
+
+impl Token {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place { file: self.file.clone(), line: self.line }
+    }
+
+    /// Whether `next`, which follows this token, is on the same line.
+    fn same_line(&self, next: &Token) -> bool {
+        self.file == next.file && self.last_line() == next.line
+    }
+
+    /// Whether `next`, which follows this token, is on a later line. An earlier one, which imports can bring, is neither the
+    /// same line nor a later one.
+    fn later_line(&self, next: &Token) -> bool {
+        self.file != next.file || self.last_line() < next.line
+    }
+
+    /// The line on which the token ends; line breaks of values of variables count (CoreDNS cannot tell them from others).
+    fn last_line(&self) -> u32 {
+        self.line.saturating_add(self.text.bytes().filter(|&b| b == b'\n').count() as u32)
     }
 }
-pub struct Corefile {
-    pub blocks: Vec<ServerBlock>,
-    pub warnings: Vec<String>,
+
+/// A server block as the parser finds it.
+#[derive(Default)]
+struct RawBlock {
+    keys: Vec<Token>,
+    directives: Vec<(Arc<str>, Vec<Token>)>,
 }
-impl Corefile {
-    pub fn parse(
-        s: &Source,
-        port: &str,
-        _k: &dyn Fn(&str) -> bool,
-        _e: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Corefile, Vec<ConfigError>> {
-        let t = String::from_utf8_lossy(&s.text).into_owned();
-        let mut tokens = Vec::new();
-        for l in t.lines().skip(1) {
-            let w = l.split_whitespace().map(|w| Token { text: w.into() }).collect::<Vec<_>>();
-            if w.len() > 0 && w[0].text != "}" {
-                tokens.push((w[0].text.clone(), w));
-            }
+
+impl RawBlock {
+    /// Adds a line of a directive to those that the block has.
+    fn add(&mut self, name: &Arc<str>, line: Vec<Token>) {
+        match self.directives.iter_mut().find(|(n, _)| n == name) {
+            Some((_, tokens)) => tokens.extend(line),
+            None => self.directives.push((name.clone(), line)),
         }
-        Ok(Corefile {
-            blocks: vec![ServerBlock {
-                keys: vec![Key { transport: Transport::Dns, zone: ".".into(), port: port.parse().unwrap_or(53) }],
-                tokens,
-            }],
-            warnings: vec![],
-        })
-    }
-    pub fn hash(&self) -> String {
-        String::new()
     }
 }
-pub struct Claim<'a> {
-    pub key: &'a Key,
-    pub bind: Option<&'a [String]>,
-    pub filtered: bool,
-}
-pub fn check_overlaps<'a>(_c: impl Iterator<Item = Claim<'a>>) -> Result<(), Vec<ConfigError>> {
-    Ok(())
-}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Mistakes in a Corefile: where they are, how they came there, and CoreDNS's words for them.
+
+use super::Token;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// A mistake in a Corefile.
+///
+/// Shown on a line in CoreDNS's words, so that people find what others wrote about it; where these name no place, the place
+/// stands in front of them. Lines with the chain of imports follow.
+#[derive(Clone, Debug)]
+pub struct ConfigError {
+    /// The directive that found it; `None` for the language itself.
+    pub directive: Option<&'static str>,
+    /// Where it was noticed; `None` where it is in no file.
+    pub place: Option<Place>,
+    /// How it is worded.
+    pub wording: Wording,
+    /// What is wrong.
+    pub message: String,
+    /// The import that brought it there.
+    pub via: Option<Arc<Via>>,
+    /// What CoreDNS says in front of all: mostly the name of the plugin.
+    prefix: Cow<'static, str>,
+}
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it was named; imported ones by their absolute path.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+/// The import that brought a token to where it stands.
+#[derive(Debug)]
+pub struct Via {
+    /// Where the import stands.
+    pub place: Place,
+    /// What is imported: the name of a snippet in parentheses, or the path of a file.
+    pub what: Arc<str>,
+    /// The import that brought this import to where it stands.
+    pub via: Option<Arc<Via>>,
+}
+
+/// How CoreDNS words a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wording {
+    /// `FILE:LINE - Error during parsing: MESSAGE`
+    Parsing,
+    /// `FILE:LINE - Syntax error: MESSAGE`
+    Syntax,
+    /// `MESSAGE`, without a place.
+    Bare,
+}
+
+impl ConfigError {
+    /// A mistake that CoreDNS reports with its place.
+    pub fn at(token: &Token, message: impl Into<String>) -> ConfigError {
+        ConfigError { wording: Wording::Parsing, ..ConfigError::bare(Some(token), message) }
+    }
+
+    /// A mistake that CoreDNS reports without a place; without a token, it is in no file.
+    pub fn bare(token: Option<&Token>, message: impl Into<String>) -> ConfigError {
+        ConfigError {
+            directive: None,
+            place: token.map(Token::place),
+            wording: Wording::Bare,
+            message: message.into(),
+            via: token.and_then(|t| t.via.clone()),
+            prefix: Cow::Borrowed(""),
+        }
+    }
+
+    /// A directive that is known and not built.
+    pub fn not_supported(name: &'static str, token: &Token) -> ConfigError {
+        ConfigError::at(token, format!("directive '{name}' is not supported yet")).of(name)
+    }
+
+    /// The same, found by a directive, whose name CoreDNS says first.
+    pub fn of(self, directive: &'static str) -> ConfigError {
+        let prefix = Cow::Owned(format!("plugin/{directive}: "));
+        ConfigError { directive: Some(directive), prefix, ..self }
+    }
+
+    /// The same with more words in front: some plugins of CoreDNS say their name twice, or another's.
+    pub fn prefix(self, words: &str) -> ConfigError {
+        let prefix = Cow::Owned(format!("{words}{}", self.prefix));
+        ConfigError { prefix, ..self }
+    }
+
+    /// The same without the name of the directive: some plugins of CoreDNS do not say it.
+    pub fn unnamed(self) -> ConfigError {
+        ConfigError { prefix: Cow::Borrowed(""), ..self }
+    }
+
+    /// The same as an error of syntax.
+    pub(super) fn syntax(self) -> ConfigError {
+        ConfigError { wording: Wording::Syntax, ..self }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (prefix, message) = (&self.prefix, &self.message);
+        match (self.wording, &self.place) {
+            (Wording::Bare, Some(place)) => write!(f, "{place} - {prefix}{message}")?,
+            (Wording::Parsing, Some(place)) => write!(f, "{prefix}{place} - Error during parsing: {message}")?,
+            (Wording::Syntax, Some(place)) => write!(f, "{prefix}{place} - Syntax error: {message}")?,
+            (_, None) => write!(f, "{prefix}{message}")?,
+        }
+        let mut via = self.via.as_ref();
+        while let Some(import) = via {
+            write!(f, "\n  imported from {}", import.place)?;
+            via = import.via.as_ref();
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}

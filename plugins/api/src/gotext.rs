@@ -30,7 +30,7 @@ impl GoDuration {
     /// # Errors
     /// In Go's words: `time: missing unit in duration "10"`, for example. Over some 292 years is invalid too.
     pub fn parse(text: &str) -> Result<GoDuration, String> {
-        let invalid = || format!("time: invalid duration {}", quote(text));
+        let invalid = || format!("time: invalid duration {}", octets_quoted(text));
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
         if unsigned == "0" {
             return Ok(GoDuration { nanos: 0 });
@@ -64,7 +64,7 @@ impl GoDuration {
 
 /// One number with its unit at the start of `rest`, in nanoseconds, and what follows; `text` is the whole, for errors.
 fn part<'a>(rest: &'a str, text: &str) -> Result<(u64, &'a str), String> {
-    let invalid = || format!("time: invalid duration {}", quote(text));
+    let invalid = || format!("time: invalid duration {}", octets_quoted(text));
     let digits = |s: &str| s.bytes().take_while(u8::is_ascii_digit).count();
     let (whole, behind) = rest.split_at(digits(rest));
     let (fraction, behind) = match behind.strip_prefix('.') {
@@ -74,15 +74,15 @@ fn part<'a>(rest: &'a str, text: &str) -> Result<(u64, &'a str), String> {
     if whole.is_empty() && fraction.is_empty() {
         return Err(invalid());
     }
+    let whole = if whole.is_empty() { 0 } else { read_digits(whole, 1 << 63).map_err(|_| invalid())? };
     let end = behind.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(behind.len());
     let (unit, behind) = behind.split_at(end);
     if unit.is_empty() {
-        return Err(format!("time: missing unit in duration {}", quote(text)));
+        return Err(format!("time: missing unit in duration {}", octets_quoted(text)));
     }
     let Some((_, scale)) = UNITS.iter().find(|u| u.0 == unit) else {
-        return Err(format!("time: unknown unit {} in duration {}", quote(unit), quote(text)));
+        return Err(format!("time: unknown unit {} in duration {}", octets_quoted(unit), octets_quoted(text)));
     };
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
     let nanos = whole.checked_mul(*scale).filter(|&n| n <= 1 << 63).ok_or_else(invalid)?;
     Ok((nanos + fraction_of(fraction, *scale), behind))
 }
@@ -135,10 +135,54 @@ fn write_point(f: &mut fmt::Formatter<'_>, nanos: u64, scale: u64, unit: &str) -
 /// # Errors
 /// In Go's words: `strconv.Atoi: parsing "x": invalid syntax`, or `value out of range`.
 pub fn parse_int(text: &str) -> Result<i64, String> {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let digits = !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit());
-    let why = if digits { "value out of range" } else { "invalid syntax" };
-    text.parse().ok().filter(|_| digits).ok_or_else(|| format!("strconv.Atoi: parsing {}: {why}", quote(text)))
+    let (negative, digits) = (text.starts_with('-'), text.strip_prefix(['-', '+']).unwrap_or(text));
+    let limit = i64::MAX as u64 + u64::from(negative);
+    let number = read_digits(digits, u64::MAX).and_then(|n| if n <= limit { Ok(n) } else { Err(OUT_OF_RANGE) });
+    let fault = |why| format!("strconv.Atoi: parsing {}: {why}", quote(text));
+    number.map(|n| if negative { (n as i64).wrapping_neg() } else { n as i64 }).map_err(fault)
+}
+
+/// Reads an unsigned decimal integer up to `max` (`strconv.ParseUint`): digits only.
+///
+/// # Errors
+/// In Go's words: `strconv.ParseUint: parsing "x": invalid syntax`, or `value out of range`.
+pub fn parse_uint(text: &str, max: u64) -> Result<u64, String> {
+    read_digits(text, max).map_err(|why| format!("strconv.ParseUint: parsing {}: {why}", quote(text)))
+}
+
+/// Reads a boolean (`strconv.ParseBool`).
+///
+/// # Errors
+/// In Go's words: `strconv.ParseBool: parsing "x": invalid syntax`.
+pub fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {}: {INVALID_SYNTAX}", quote(text))),
+    }
+}
+
+const INVALID_SYNTAX: &str = "invalid syntax";
+const OUT_OF_RANGE: &str = "value out of range";
+
+/// Reads digits from left to right; the first one that is none, or too many, decides what is wrong.
+fn read_digits(text: &str, max: u64) -> Result<u64, &'static str> {
+    let digit = |b: u8| b.is_ascii_digit().then(|| u64::from(b - b'0')).ok_or(INVALID_SYNTAX);
+    let append = |n: u64, b| {
+        let digit = digit(b)?;
+        n.checked_mul(10).and_then(|n| n.checked_add(digit)).filter(|&n| n <= max).ok_or(OUT_OF_RANGE)
+    };
+    if text.is_empty() { Err(INVALID_SYNTAX) } else { text.bytes().try_fold(0, append) }
+}
+
+/// A text in double quotes as Go's package for time prints it: all but printable ASCII as octets.
+fn octets_quoted(text: &str) -> String {
+    let octet = |b: u8| match b {
+        b'"' | b'\\' => format!("\\{}", char::from(b)),
+        b' '..=0x7f => char::from(b).to_string(),
+        _ => format!("\\x{b:02x}"),
+    };
+    format!("\"{}\"", text.bytes().map(octet).collect::<String>())
 }
 
 /// A text in double quotes as Go's `%q` prints it.
@@ -201,9 +245,10 @@ mod tests {
             ("1h2", "time: missing unit in duration \"1h2\""),
             ("1d", "time: unknown unit \"d\" in duration \"1d\""),
             ("10S", "time: unknown unit \"S\" in duration \"10S\""),
+            ("\u{b5}\n", "time: invalid duration \"\\xc2\\xb5\\x0a\""),
             ("9999999h", "time: invalid duration \"9999999h\""),
             ("9223372036854775808ns", "time: invalid duration \"9223372036854775808ns\""),
-            ("99999999999999999999s", "time: invalid duration \"99999999999999999999s\""),
+            ("99999999999999999999", "time: invalid duration \"99999999999999999999\""),
         ] {
             assert_eq!(GoDuration::parse(text), Err(why.into()), "{text}");
         }
@@ -211,13 +256,30 @@ mod tests {
 
     #[test]
     fn integers() {
-        for (text, n) in [("0", 0), ("007", 7), ("+5", 5), ("-5", -5), ("9223372036854775807", i64::MAX)] {
+        for (text, n) in [
+            ("0", 0),
+            ("007", 7),
+            ("+5", 5),
+            ("-5", -5),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ] {
             assert_eq!(parse_int(text), Ok(n), "{text}");
         }
         for text in ["", "+", "x", "1.5", "0x10", "1_000", " 1"] {
             assert_eq!(parse_int(text), Err(format!("strconv.Atoi: parsing {text:?}: invalid syntax")), "{text}");
         }
-        let big = "99999999999999999999";
-        assert_eq!(parse_int(big), Err(format!("strconv.Atoi: parsing {big:?}: value out of range")));
+        for text in ["99999999999999999999", "-9223372036854775809", "99999999999999999999x"] {
+            assert_eq!(parse_int(text), Err(format!("strconv.Atoi: parsing {text:?}: value out of range")), "{text}");
+        }
+    }
+
+    #[test]
+    fn unsigned_integers_and_booleans() {
+        assert_eq!(parse_uint("007", 255), Ok(7));
+        assert_eq!(parse_uint("256", 255), Err("strconv.ParseUint: parsing \"256\": value out of range".to_owned()));
+        assert_eq!(parse_uint("+5", 255), Err("strconv.ParseUint: parsing \"+5\": invalid syntax".to_owned()));
+        assert_eq!(parse_bool("T"), Ok(true));
+        assert_eq!(parse_bool("yes"), Err("strconv.ParseBool: parsing \"yes\": invalid syntax".to_owned()));
     }
 }

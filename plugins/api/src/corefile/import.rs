@@ -73,10 +73,10 @@ pub(super) fn files(pattern: &str, file: &str, warnings: &mut Vec<String>) -> Re
     if text.matches('*').count() > 1 || text.matches('?').count() > 1 || (text.contains('[') && text.contains(']')) {
         return Err(format!("Glob pattern may only contain one wildcard (*), but has others: {text}"));
     }
-    if text.contains('[') {
+    if !is_pattern(&text) {
         return Err(format!("Failed to use import pattern {pattern}: syntax error in pattern"));
     }
-    let matches = if text.contains(['*', '?']) { glob(&path) } else { vec![path.clone()] };
+    let matches = if text.contains(MAGIC) { glob(&path) } else { vec![path.clone()] };
     let matches: Vec<PathBuf> = matches.into_iter().filter(|p| p.symlink_metadata().is_ok()).collect();
     if !matches.is_empty() {
         return Ok(matches);
@@ -108,7 +108,7 @@ fn glob(pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for part in pattern.components() {
         let text = part.as_os_str().to_string_lossy();
-        if !text.contains(['*', '?']) {
+        if !text.contains(MAGIC) {
             found.iter_mut().for_each(|p| p.push(part));
             continue;
         }
@@ -124,7 +124,21 @@ fn glob(pattern: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether `name` fits a pattern of which `*` stands for any text and `?` for any character.
+/// What is not itself in a pattern.
+const MAGIC: [char; 3] = ['*', '?', '\\'];
+
+/// Whether nothing in a pattern is left open: a `[` (there is no `]` behind it), or a backslash at the end.
+fn is_pattern(text: &str) -> bool {
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '[' || (letter == '\\' && letters.next().is_none()) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether `name` fits a pattern of which `*` stands for any text, `?` for any character, and `\X` for X.
 fn fits(pattern: &str, name: &str) -> bool {
     let mut letters = pattern.chars();
     match letters.next() {
@@ -133,8 +147,9 @@ fn fits(pattern: &str, name: &str) -> bool {
             name.char_indices().map(|(i, _)| i).chain([name.len()]).any(|i| fits(letters.as_str(), &name[i..]))
         }
         Some(c) => {
+            let wanted = if c == '\\' { letters.next() } else { Some(c) };
             let mut rest = name.chars();
-            rest.next().is_some_and(|n| (c == '?' || c == n) && fits(letters.as_str(), rest.as_str()))
+            rest.next().is_some_and(|n| (c == '?' || wanted == Some(n)) && fits(letters.as_str(), rest.as_str()))
         }
     }
 }

@@ -180,6 +180,11 @@ fn files() {
         ),
         (". {\n import d/*\n}", "dns://.:53: errors=a,errors,b,errors,1"),
         (". {\n import d/?\n import d/x*\n}", "dns://.:53: errors=a,errors,b"),
+        (". {\n import d/\\a\n}", "dns://.:53: errors=a"),
+        (
+            ". {\n import one\\\n}",
+            "@/f:2 - Error during parsing: Failed to use import pattern one\\: syntax error in pattern",
+        ),
         ("import keys\n{\n}", "dns://a.:53 dns://b.:53:"),
         ("import d", "@/f:1 - Error during parsing: Could not import @/d: is a directory"),
         (

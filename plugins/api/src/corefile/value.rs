@@ -67,12 +67,17 @@ pub fn zones_and_port(text: &str) -> Result<(Vec<String>, Option<i64>), ZoneErro
     let Some((address, length)) = parse_cidr(text) else {
         let zone = with_dot(text);
         let long = zone.len() > MAX_ZONE;
-        return if long { Err(ZoneError::TooLong(zone.len())) } else { Ok((vec![zone.to_lowercase()], port)) };
+        return if long { Err(ZoneError::TooLong(zone.len())) } else { Ok((vec![lower(&zone)], port)) };
     };
     if text.starts_with(':') || (text.starts_with('0') && text.contains(':')) {
         return Err(ZoneError::LeadingZero(text.to_owned()));
     }
     Ok((reverse_zones(address, length), port))
+}
+
+/// In lower case, each character for itself.
+fn lower(text: &str) -> String {
+    text.chars().filter_map(|c| c.to_lowercase().next()).collect()
 }
 
 /// Reads a network as Go does: an address, a slash, and a decimal length that may have leading zeros. Octets of IPv4 addresses
@@ -150,53 +155,29 @@ fn with_dot(text: &str) -> String {
     format!("{text}{}", if absolute { "" } else { "." })
 }
 
-/// Reads an unsigned decimal integer (`strconv.ParseUint`): digits only.
-///
-/// # Errors
-/// In Go's words: `strconv.ParseUint: parsing "x": invalid syntax`, or `value out of range` above `max`.
-pub fn parse_uint(text: &str, max: u64) -> Result<u64, String> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let why = if digits { "value out of range" } else { "invalid syntax" };
-    let number = text.parse().ok().filter(|&n| digits && n <= max);
-    number.ok_or_else(|| format!("strconv.ParseUint: parsing {}: {why}", quote(text)))
-}
-
-/// Reads a boolean (`strconv.ParseBool`).
-///
-/// # Errors
-/// In Go's words: `strconv.ParseBool: parsing "x": invalid syntax`.
-pub fn parse_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {}: invalid syntax", quote(text))),
-    }
-}
-
 /// Splits `HOST:PORT` as Go does (`net.SplitHostPort`): an IPv6 host stands in brackets, both may be empty.
 ///
 /// # Errors
 /// In Go's words: `address x: missing port in address`, `too many colons in address`, and those about brackets.
 pub fn split_host_port(text: &str) -> Result<(&str, &str), String> {
-    let fault = |why: &str| Err(format!("address {text}: {why}"));
+    let fault = |why: &str| Err(if text.is_empty() { why.to_owned() } else { format!("address {text}: {why}") });
     let Some(colon) = text.rfind(':') else { return fault("missing port in address") };
-    let (host, rest) = match text.strip_prefix('[') {
+    let (host, opened, closed) = match text.strip_prefix('[') {
         None if text[..colon].contains(':') => return fault("too many colons in address"),
-        None => (&text[..colon], &text[..colon]),
-        Some(_) => {
-            let Some(end) = text.find(']') else { return fault("missing ']' in address") };
-            match text[end + 1..].find(':') {
-                Some(0) if end + 1 == colon => (&text[1..end], &text[end + 1..]),
+        None => (&text[..colon], text, text),
+        Some(inside) => {
+            let Some((host, behind)) = inside.split_once(']') else { return fault("missing ']' in address") };
+            match behind.find(':') {
+                Some(0) if behind.rfind(':') == Some(0) => (host, inside, behind),
                 Some(0) => return fault("too many colons in address"),
                 _ => return fault("missing port in address"),
             }
         }
     };
-    let inside = if text.starts_with('[') { host } else { "" };
-    if inside.contains('[') || (inside.is_empty() && rest.contains('[')) {
+    if opened.contains('[') {
         return fault("unexpected '[' in address");
     }
-    if rest.contains(']') {
+    if closed.contains(']') {
         return fault("unexpected ']' in address");
     }
     Ok((host, &text[colon + 1..]))
@@ -260,18 +241,9 @@ mod tests {
             ("[::1]:8:0", Err("too many colons in address")),
             ("[::1:80", Err("missing ']' in address")),
             ("a[:80", Err("unexpected '[' in address")),
-            ("a]:80", Err("unexpected ']' in address")),
+            ("a:80]", Err("unexpected ']' in address")),
         ] {
             assert_eq!(split_host_port(text), want.map_err(|why| format!("address {text}: {why}")), "{text}");
         }
-    }
-
-    #[test]
-    fn unsigned_integers_and_booleans() {
-        assert_eq!(parse_uint("007", 255), Ok(7));
-        assert_eq!(parse_uint("256", 255), Err("strconv.ParseUint: parsing \"256\": value out of range".to_owned()));
-        assert_eq!(parse_uint("+5", 255), Err("strconv.ParseUint: parsing \"+5\": invalid syntax".to_owned()));
-        assert_eq!(parse_bool("T"), Ok(true));
-        assert_eq!(parse_bool("yes"), Err("strconv.ParseBool: parsing \"yes\": invalid syntax".to_owned()));
     }
 }

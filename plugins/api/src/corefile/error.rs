@@ -25,6 +25,9 @@ pub struct ConfigError {
     prefix: Cow<'static, str>,
 }
 
+/// Imports of a chain that are shown.
+const MAX_SHOWN: usize = 20;
+
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -43,6 +46,16 @@ pub struct Via {
     pub what: Arc<str>,
     /// The import that brought this import to where it stands.
     pub via: Option<Arc<Via>>,
+}
+
+impl Drop for Via {
+    /// Drops the chain link by link: thousands of nested imports would take a deep stack.
+    fn drop(&mut self) {
+        let mut next = self.via.take();
+        while let Some(mut via) = next.and_then(Arc::into_inner) {
+            next = via.via.take();
+        }
+    }
 }
 
 /// How CoreDNS words a mistake.
@@ -111,12 +124,14 @@ impl fmt::Display for ConfigError {
             (Wording::Syntax, Some(place)) => write!(f, "{prefix}{place} - Syntax error: {message}")?,
             (_, None) => write!(f, "{prefix}{message}")?,
         }
-        let mut via = self.via.as_ref();
-        while let Some(import) = via {
+        let chain = || std::iter::successors(self.via.as_ref(), |import| import.via.as_ref());
+        for import in chain().take(MAX_SHOWN) {
             write!(f, "\n  imported from {}", import.place)?;
-            via = import.via.as_ref();
         }
-        Ok(())
+        match chain().skip(MAX_SHOWN).count() {
+            0 => Ok(()),
+            more => write!(f, "\n  and by {more} more imports"),
+        }
     }
 }
 

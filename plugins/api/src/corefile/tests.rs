@@ -209,6 +209,20 @@ fn doubling(times: usize) -> String {
 }
 
 #[test]
+fn a_long_chain_of_imports() {
+    let snippet = |i: usize| format!("(s{}) {{\n import s{i}\n}}\n", i + 1);
+    let snippets: String = (0..9_000).map(snippet).collect();
+    let text = |last: &str| format!("(s0) {{\n {last}\n}}\n{snippets}. {{\n import s9000\n}}\n");
+    assert_eq!(
+        parse(text("whoami")).map(|c| shown(&c)).map_err(|e| e[0].to_string()),
+        Ok("dns://.:53: whoami=".to_owned())
+    );
+    let lines = mistakes(text("nosuch")).remove(0);
+    assert_eq!(lines.lines().count(), 22);
+    assert!(lines.ends_with("\n  and by 8981 more imports"), "{lines}");
+}
+
+#[test]
 fn hostile_texts_end_soon() {
     for (text, want) in [
         ("a {\n}\n".repeat(200_000), "f: too many server blocks, no more than 100000 are read"),

@@ -136,7 +136,7 @@ impl Running {
         let mut opened = Vec::new();
         for (place, listener) in &instance.listeners {
             let count = listener.sockets.unwrap_or(workers);
-            if !self.open.get(place).is_some_and(|open| open.sockets == count) {
+            if self.open.get(place).is_none_or(|open| open.sockets != count) {
                 let (address, pairs) = sockets::open(place, count)?;
                 opened.push((place.clone(), address, pairs));
             }

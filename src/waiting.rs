@@ -28,6 +28,7 @@ pub trait Deliver {
 pub struct Waiting {
     idle: RefCell<Vec<Rc<Lane>>>,
     taken: Cell<usize>,
+    #[expect(clippy::vec_box, reason = "a query moves as its box, between sockets, lanes and this pool")]
     spare: RefCell<Vec<Box<Query>>>,
 }
 

@@ -320,7 +320,7 @@ mod tests {
         server.set_nonblocking(true).unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(server.local_addr().unwrap()).unwrap();
-        (0..3).for_each(|i| drop(client.send(&[i]).unwrap()));
+        (0..3).for_each(|i| assert_eq!(client.send(&[i]).unwrap(), 1));
         let mut batch = Batch::default();
         assert_eq!(batch.receive(server.as_fd()).unwrap(), 3);
         let huge = vec![0; 70_000];

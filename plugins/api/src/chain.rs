@@ -145,18 +145,15 @@ impl Chain {
     }
 
     async fn wait(&self, q: &mut Query, at: usize) -> Result<Result<Step>, Panicked> {
-        let outcome = {
-            let mut waiting = pin!(self.links[at].plugin.wait(q));
-            let poll = |cx: &mut Context<'_>| match self.panics {
-                Panics::End => waiting.as_mut().poll(cx).map(Ok),
-                Panics::Catch => match catch_unwind(AssertUnwindSafe(|| waiting.as_mut().poll(cx))) {
-                    Ok(poll) => poll.map(Ok),
-                    Err(_) => Poll::Ready(Err(Panicked)),
-                },
-            };
-            std::future::poll_fn(poll).await
+        let mut waiting = pin!(self.links[at].plugin.wait(q));
+        let poll = |cx: &mut Context<'_>| match self.panics {
+            Panics::End => waiting.as_mut().poll(cx).map(Ok),
+            Panics::Catch => match catch_unwind(AssertUnwindSafe(|| waiting.as_mut().poll(cx))) {
+                Ok(poll) => poll.map(Ok),
+                Err(_) => Poll::Ready(Err(Panicked)),
+            },
         };
-        outcome
+        std::future::poll_fn(poll).await
     }
 }
 

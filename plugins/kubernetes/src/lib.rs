@@ -8,3 +8,17 @@ mod metrics;
 mod objects;
 mod selector;
 mod watch;
+
+use api::PluginDef;
+use api::corefile::ConfigError;
+
+/// The directive.
+pub static PLUGIN: PluginDef = PluginDef {
+    name: "kubernetes",
+    metrics: metrics::ALL,
+    setup: |setup| {
+        let mut c = setup.cursor();
+        c.next();
+        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("kubernetes", token)))
+    },
+};

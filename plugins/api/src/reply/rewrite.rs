@@ -72,21 +72,15 @@ impl Reply {
             return;
         }
         // Without compression no record depends on the octets of the question.
-        let mut plain: Vec<(Section, Class, RecordType, u32, Vec<u8>, Vec<u8>)> = Vec::new();
-        for r in self.records() {
-            let (mut owner, mut data) = (Vec::new(), Vec::new());
-            r.read_owner(&mut owner);
-            r.read_data(&mut data);
-            plain.push((r.section(), r.class(), r.rtype(), r.ttl(), owner, data));
-        }
+        let plain: Vec<Plain> = self.records().map(Plain::of).collect();
         let (rcode, flags, opt) = (self.rcode, self.flags(), self.opt.take());
         let (id, opcode) = (wire::u16_at(&self.wire, 0).unwrap_or(0), Opcode((flags >> 11) as u8 & 15));
         self.start(id, opcode, flags, question);
         self.set_flags(!0, flags);
         (self.rcode, self.opt) = (rcode, opt);
-        for (section, class, rtype, ttl, owner, data) in plain {
+        for Plain { section, kind, ttl, owner, data } in plain {
             if let Some(owner) = NameRef::read(&owner) {
-                self.push_class(section, Owner::Name(owner), (rtype, class), ttl, |d| d.octets(&data));
+                self.push_class(section, Owner::Name(owner), kind, ttl, |d| d.octets(&data));
             }
         }
     }
@@ -118,6 +112,24 @@ impl Reply {
         self.plain += plain;
         self.bump(entry.section, 1);
         true
+    }
+}
+
+/// A record on its own, without compression.
+struct Plain {
+    section: Section,
+    kind: (RecordType, Class),
+    ttl: u32,
+    owner: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl Plain {
+    fn of(r: Record<'_>) -> Plain {
+        let (mut owner, mut data) = (Vec::new(), Vec::new());
+        r.read_owner(&mut owner);
+        r.read_data(&mut data);
+        Plain { section: r.section(), kind: (r.rtype(), r.class()), ttl: r.ttl(), owner, data }
     }
 }
 

@@ -1,0 +1,15 @@
+//! The template directive: answers made from templates.
+
+use api::PluginDef;
+use api::corefile::ConfigError;
+
+/// The directive.
+pub static PLUGIN: PluginDef = PluginDef {
+    name: "template",
+    metrics: &[],
+    setup: |setup| {
+        let mut c = setup.cursor();
+        c.next();
+        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("template", token)))
+    },
+};

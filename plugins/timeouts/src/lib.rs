@@ -1,0 +1,15 @@
+//! The timeouts directive: time-outs of connections.
+
+use api::PluginDef;
+use api::corefile::ConfigError;
+
+/// The directive.
+pub static PLUGIN: PluginDef = PluginDef {
+    name: "timeouts",
+    metrics: &[],
+    setup: |setup| {
+        let mut c = setup.cursor();
+        c.next();
+        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("timeouts", token)))
+    },
+};

@@ -22,6 +22,7 @@ mod block;
 mod boot;
 mod cli;
 mod http;
+pub mod inprocess;
 mod instance;
 mod metrics;
 mod output;

@@ -1,0 +1,129 @@
+//! A server without sockets, for fuzzers, benchmarks and tests: a message in, a message out, on the thread that asks.
+
+use crate::admit::{Admission, admit};
+use crate::instance::Instance;
+use crate::plugins::Table;
+use crate::route::{Begun, Router};
+use crate::seal::seal;
+use crate::source;
+use crate::tasks;
+use api::corefile::{Corefile, Source};
+use api::server::Server;
+use api::services::Reload;
+use api::setup::World;
+use api::task::{Carried, Carry, StopSource};
+use api::{Clock, Query, Transport};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, PoisonError};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+/// The first listener of a configuration, to be asked without a network.
+pub struct InProcess {
+    router: Arc<Router>,
+    server: Arc<dyn Server>,
+    clock: Clock,
+    q: Box<Query>,
+    runtime: Runtime,
+    _background: Background,
+}
+
+/// What answers depend on; ends with the server.
+struct Background {
+    _carried: Vec<Arc<Carried>>,
+    _stop: StopSource,
+    _failures: mpsc::UnboundedReceiver<String>,
+}
+
+impl InProcess {
+    /// Sets up `corefile` with the directives of `table`, starts its background work and waits for what it waits for. That work
+    /// goes on only while a query waits.
+    ///
+    /// # Errors
+    /// The mistakes in the configuration, a line each.
+    pub fn start(table: &Table, corefile: &str) -> Result<InProcess, String> {
+        let known = |name: &str| table.0.iter().any(|row| row.name() == name);
+        let parsed = Corefile::parse(&Source::new("Corefile", corefile), "53", &known, &|_| None);
+        let parsed = parsed.map_err(|mistakes| source::lines(&mistakes))?;
+        let clock = Clock::system();
+        let world = World::new(clock.clone(), Carry::default(), Arc::new(Never));
+        let instance = Instance::build(table, &parsed, world).map_err(|mistakes| source::lines(&mistakes))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| format!("cannot start a runtime: {e}"))?;
+        let listener = instance.listeners.into_values().next().ok_or("no server block listens")?;
+        let (stop, (failures, receiver)) = (StopSource::default(), mpsc::unbounded_channel());
+        runtime.block_on(async {
+            let mut work = tasks::Running::default();
+            for carried in &instance.carried {
+                let tasks = carried.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+                work.start(tasks, &carried.stop, &failures);
+            }
+            for mut tasks in instance.tasks {
+                work.start(tasks.take(), &stop, &failures);
+            }
+            work.detach();
+            for gate in instance.gates {
+                gate.await;
+            }
+        });
+        let background = Background { _carried: instance.carried, _stop: stop, _failures: receiver };
+        let router = listener.router;
+        let q = Box::default();
+        Ok(InProcess { server: router.clone(), router, clock, q, runtime, _background: background })
+    }
+
+    /// The reply to `message` from a client at `127.0.0.1`; `None` where it gets none.
+    pub fn answer(&mut self, message: &[u8], transport: Transport) -> Option<&[u8]> {
+        let q = &mut self.q;
+        match admit(message, q) {
+            Admission::Ignored => return None,
+            Admission::Refused => return Some(q.reply.bytes()),
+            Admission::Query => (),
+        }
+        q.client = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_212));
+        q.local = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+        (q.transport, q.received) = (transport, self.clock.now());
+        q.set_server(&self.server);
+        if let Begun::Wait(chain, at) = self.router.begin(q) {
+            // A panic is answered SERVFAIL like everything else that fails.
+            let _end = self.runtime.block_on(chain.finish(q, at));
+        }
+        seal(q)
+    }
+}
+
+/// There is no file to read again.
+struct Never;
+
+impl Reload for Never {
+    fn running(&self) -> String {
+        String::new()
+    }
+
+    fn read(&self) -> Result<String, String> {
+        Err("the configuration was not read from a file".into())
+    }
+
+    fn request(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins;
+
+    #[test]
+    fn a_query_without_an_answer_is_refused() {
+        let mut server = InProcess::start(&plugins::standard(), ".:53 {\n}\n").unwrap();
+        let message = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+        let reply = server.answer(message, Transport::Udp).unwrap();
+        assert_eq!(reply, b"\x12\x34\x81\x05\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01");
+        assert_eq!(server.answer(&message[..11], Transport::Udp), None);
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let refused = InProcess::start(&plugins::standard(), ".:53 {\n nosuch\n}\n").err().unwrap();
+        assert_eq!(refused, "Corefile:2 - Error during parsing: Unknown directive 'nosuch'");
+    }
+}

@@ -308,7 +308,7 @@ impl Running {
 impl Running {
     /// Says good-bye: queries are still answered, but /ready is not.
     async fn farewell(&mut self) {
-        self.http.stop_saying_ready().await;
+        self.http.stop_saying_ready();
         let mut all = tokio::task::JoinSet::new();
         std::mem::take(&mut self.generation.farewells).into_iter().for_each(|f| drop(all.spawn(f())));
         while all.join_next().await.is_some() {}
@@ -327,7 +327,7 @@ impl Running {
 
     /// Answers what has arrived, then ends everything.
     async fn stop(mut self) {
-        self.http.close().await;
+        self.http.close();
         self.remove_pidfile();
         let ids = self.forget(|_| true);
         self.close(ids).await;

@@ -1,11 +1,13 @@
 //! The whole daemon from outside, and the shape of the tree.
 //!
+//! - `allocations`: what an answer allocates;
 //! - `golden`: plays the recordings of `tests/golden` against the daemon, one test per family;
 //! - `differences`: what we do otherwise on purpose, and what a later change brings;
 //! - `readme`: the Corefile blocks of the READMEs;
 //! - `tidy`: the rules of `docs/architecture.md` that a machine can check.
 #![expect(clippy::disallowed_methods, reason = "tests have their own clock and tasks")]
 
+mod allocations;
 mod differences;
 mod golden;
 mod readme;

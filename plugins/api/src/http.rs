@@ -43,6 +43,8 @@ pub struct Mount {
     pub path: &'static str,
     /// Whether the server starts without this page when its address cannot be opened.
     pub optional: bool,
+    /// Whether it goes as soon as the server is told to stop (`/ready`), before farewells such as the lame duck.
+    pub until_stop: bool,
     /// What makes the page.
     pub page: Page,
 }

@@ -1,0 +1,78 @@
+//! An answer from memory allocates nothing; a wait allocates the plugin's future and no more.
+
+use allocation_counter::measure;
+use api::Transport;
+use poddns::inprocess::InProcess;
+use poddns::plugins::standard;
+
+/// The default Corefile of Kubernetes over the example cluster, without what opens sockets.
+const CLUSTER: &str = "
+.:53 {
+    errors
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        manifests examples/cluster/manifests
+        pods insecure
+        fallthrough in-addr.arpa ip6.arpa
+        ttl 30
+    }
+    cache 30
+    loadbalance
+}
+";
+
+#[test]
+fn cluster_names_are_answered_without_allocating() {
+    let mut server = InProcess::start(&standard(), CLUSTER).expect("a server");
+    for (name, rtype, code, answers) in [
+        ("shop.default.svc.cluster.local", A, 0, 1),
+        ("SHOP.default.svc.cluster.local", AAAA, 0, 1),
+        ("_http._tcp.shop.default.svc.cluster.local", SRV, 0, 1),
+        ("db.data.svc.cluster.local", A, 0, 3),
+        ("_postgres._tcp.db.data.svc.cluster.local", SRV, 0, 3),
+        ("db-0.db.data.svc.cluster.local", A, 0, 1),
+        ("10-244-1-11.default.pod.cluster.local", A, 0, 1),
+        ("3.14.96.10.in-addr.arpa", PTR, 0, 1),
+        ("shop.default.svc.cluster.local", PTR, 0, 0),
+        ("nosuch.default.svc.cluster.local", A, 3, 0),
+        ("cluster.local", SOA, 0, 1),
+    ] {
+        let message = question(name, rtype);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let reply = server.answer(&message, transport).expect("a reply");
+            let shown = (reply[3] & 15, u16::from_be_bytes([reply[6], reply[7]]));
+            assert_eq!(shown, (code, answers), "{name} {rtype}");
+            let counted = measure(|| assert!(server.answer(&message, transport).is_some()));
+            assert_eq!(counted.count_total, 0, "{name} {rtype}: {counted:?}");
+        }
+    }
+}
+
+#[test]
+fn lines_of_the_corefile_are_answered_without_allocating() {
+    let corefile = ".:53 {\n errors\n hosts {\n 192.0.2.1 a.example\n 192.0.2.2 a.example\n }\n loadbalance\n}\n";
+    let mut server = InProcess::start(&standard(), corefile).expect("a server");
+    let message = question("a.example", A);
+    for warm in [true, true, false] {
+        let counted = measure(|| assert!(server.answer(&message, Transport::Udp).is_some_and(|r| r[7] == 2)));
+        assert!(warm || counted.count_total == 0, "{counted:?}");
+    }
+}
+
+/// A question with an OPT record for payloads of 1,232 octets.
+fn question(name: &str, rtype: u16) -> Vec<u8> {
+    let mut message = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01".to_vec();
+    for label in name.split('.') {
+        message.push(label.len() as u8);
+        message.extend_from_slice(label.as_bytes());
+    }
+    message.push(0);
+    message.extend_from_slice(&rtype.to_be_bytes());
+    message.extend_from_slice(b"\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00");
+    message
+}
+
+const A: u16 = 1;
+const SOA: u16 = 6;
+const PTR: u16 = 12;
+const AAAA: u16 = 28;
+const SRV: u16 = 33;

@@ -5,7 +5,7 @@ use api::corefile::{ConfigError, ServerBlock, Token};
 use api::http::Mount;
 use api::setup::{Block, Farewell, Filter, Gate, Options, World};
 use api::task::Tasks;
-use api::{Chain, Name, Panics, Setup};
+use api::{Chain, Name, Panics, Setup, Site};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -17,8 +17,6 @@ pub struct Built {
     pub filters: Vec<Filter>,
     /// Classes other than IN are let through.
     pub any_class: bool,
-    /// A panic is logged with the stack.
-    pub stacktrace: bool,
 }
 
 /// A server block with all that belongs to it beside the chain.
@@ -37,6 +35,8 @@ pub struct Draft {
     pub farewells: Vec<Farewell>,
     /// Filled with the addresses of the block once its sockets are open.
     pub addresses: Arc<OnceLock<Vec<SocketAddr>>>,
+    /// Filled with the places where queries for the block come in.
+    pub sites: Arc<OnceLock<Vec<Site>>>,
 }
 
 /// Sets up all directives: in the order of the table, and for each of them block by block, as CoreDNS does.
@@ -74,14 +74,15 @@ fn finish(block: Block) -> Draft {
     let panics = if block.options.debug { Panics::End } else { Panics::Catch };
     let chain = Arc::new(Chain::new(block.links, panics));
     let _first = block.chain.set(chain.clone());
-    let (any_class, stacktrace) = (block.options.any_class, block.options.stacktrace);
+    let any_class = block.options.any_class;
     Draft {
-        built: Arc::new(Built { chain, filters: block.filters, any_class, stacktrace }),
+        built: Arc::new(Built { chain, filters: block.filters, any_class }),
         options: block.options,
         tasks: block.tasks,
         mounts: block.mounts,
         gates: block.gates,
         farewells: block.farewells,
         addresses: block.addresses,
+        sites: block.sites,
     }
 }

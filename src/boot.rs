@@ -1,7 +1,9 @@
 //! From the command line to a running server; what is printed on the way.
 
 use crate::cli::{self, Command, Options, Refused};
+use crate::metrics;
 use crate::output;
+use crate::panics;
 use crate::plugins::{Row, Table};
 use crate::running::Running;
 use std::io::{self, Write};
@@ -30,6 +32,8 @@ pub fn run(table: Table) -> ExitCode {
 /// Serves until the process is told to stop.
 fn serve(table: Table, options: Options) -> ExitCode {
     output::init(options.log);
+    panics::install();
+    metrics::register();
     for row in &table.0 {
         if let Row::Built(def) = row {
             def.metrics.iter().for_each(|m| m.register());

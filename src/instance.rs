@@ -29,6 +29,8 @@ pub struct Instance {
     pub carried: Vec<Arc<Carried>>,
     /// Debug log lines are wanted.
     pub debug: bool,
+    /// A panic is logged with the stack.
+    pub stacktrace: bool,
     /// The hash of the configuration, in hex.
     pub hash: String,
 }
@@ -71,6 +73,7 @@ impl Instance {
         }
         let mut instance = Instance {
             debug: drafts.iter().any(|d| d.options.debug),
+            stacktrace: drafts.iter().any(|d| d.options.stacktrace),
             listeners: listeners.into_iter().map(|(place, g)| (place.clone(), g.finish(&place))).collect(),
             tasks: Vec::new(),
             mounts: Vec::new(),
@@ -102,7 +105,7 @@ fn check_overlaps(blocks: &[ServerBlock], drafts: &[Draft]) -> Result<(), Vec<Co
 fn gather(block: &ServerBlock, draft: &Draft, listeners: &mut BTreeMap<Place, Gathered>) {
     let everywhere = [String::new()];
     let hosts = draft.options.bind.as_deref().unwrap_or(&everywhere);
-    let mut index = 0;
+    let mut sites = Vec::new();
     for key in block.keys.iter().filter(|k| k.transport == Transport::Dns) {
         let Ok(zone) = Name::from_text(&key.zone) else { continue };
         for host in hosts {
@@ -113,13 +116,14 @@ fn gather(block: &ServerBlock, draft: &Draft, listeners: &mut BTreeMap<Place, Ga
                 host => format!("{}:{} on {host}", key.zone, key.port),
             };
             let g = listeners.entry(place).or_default();
-            let site = Site { index, server, zone: key.zone.as_str().into(), view: "".into() };
-            index += 1;
+            let site = Site { index: sites.len(), server, zone: key.zone.as_str().into(), view: "".into() };
+            sites.push(site.clone());
             g.zones.push((zone.as_bytes().into(), draft.built.clone(), site));
             g.shown.push(shown);
             g.merge(draft);
         }
     }
+    let _first = draft.sites.set(sites);
 }
 
 impl Gathered {

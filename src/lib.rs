@@ -26,6 +26,7 @@ pub mod inprocess;
 mod instance;
 mod metrics;
 mod output;
+mod panics;
 pub mod plugins;
 mod route;
 mod running;

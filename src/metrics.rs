@@ -1,36 +1,124 @@
-//! What the server itself counts: queries that reach no plugin, panics, work that is refused.
+//! What the server itself counts: queries that reach no plugin, panics, work that is refused; and what the system knows of
+//! the process.
 
-use api::Query;
+use api::Clock;
+use api::metrics::{self, Counter, CounterFamily, Metric};
+use api::query::Query;
+use api::server::Site;
+use api::traffic::{self, Traffic};
+use std::fmt::Write;
+use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+static PANICS: CounterFamily =
+    CounterFamily::new("coredns_panics_total", "A metrics that counts the number of panics.", &[]);
+static SHED: CounterFamily = CounterFamily::new(
+    "coredns_shed_dropped_total",
+    "Counter of queries and connections that were refused because a limit was reached.",
+    &["reason", "server"],
+);
+static UNSENT: CounterFamily =
+    CounterFamily::new("coredns_server_unsent_replies_total", "Counter of replies that the system did not send.", &[]);
+
+/// Puts what the server counts on the page.
+pub fn register() {
+    traffic::ALL.iter().for_each(|m| m.register());
+    [&PANICS, &UNSENT].iter().for_each(|m| m.register());
+    LazyLock::force(&STARTED);
+    metrics::collector("process", process);
+}
 
 /// The metrics of one listener.
 pub struct Listener {
-    label: Arc<str>,
+    site: Site,
+    dropped: OnceLock<Traffic>,
 }
 
 impl Listener {
     /// For the listener called `label` (`dns://:53`).
     pub fn new(label: &Arc<str>) -> Listener {
-        Listener { label: label.clone() }
+        let site = Site { index: 0, server: label.clone(), zone: "dropped".into(), view: "".into() };
+        Listener { site, dropped: OnceLock::new() }
     }
 
     /// A query that no server block answers.
-    pub fn dropped(&self, _q: &Query) {}
+    pub fn dropped(&self, q: &Query) {
+        self.dropped.get_or_init(|| Traffic::new(&self.site, "")).count(q, q.received);
+    }
 
-    /// A plugin panicked with this query.
-    pub fn panicked(&self, _q: &Query, _stacktrace: bool) {
-        tracing::error!("Recovered from panic in server: \"{}\"", self.label);
+    /// A plugin panicked with this query; it is counted as dropped.
+    pub fn panicked(&self, q: &Query) {
+        PANICS.with(&[]).inc();
+        self.dropped(q);
+    }
+
+    /// What the listener is called.
+    pub fn label(&self) -> &str {
+        &self.site.server
+    }
+
+    /// Work for this listener was refused because a limit was reached.
+    pub fn shed(&self, reason: &'static str) {
+        SHED.with(&[reason, &self.site.server]).inc();
     }
 }
 
-/// A query was refused because a limit was reached.
-pub fn shed(_q: &Query, _reason: &'static str) {}
-
-/// A connection was closed at once because a limit was reached.
-pub fn refused_connection(_router: &crate::route::Router) {}
-
 /// A reply could not be sent.
 pub fn unsent(e: &io::Error) {
+    static COUNTER: LazyLock<Counter> = LazyLock::new(|| UNSENT.with(&[]));
+    COUNTER.inc();
     tracing::debug!("a reply could not be sent: {e}");
+}
+
+/// When the process started, in seconds since 1970.
+static STARTED: LazyLock<f64> = LazyLock::new(|| Clock::system().unix().as_secs_f64());
+
+/// What Linux knows of the process, under the names that all Prometheus clients use.
+fn process(out: &mut String) {
+    let mut gauge = |name: &str, kind: &str, help: &str, value: Option<f64>| {
+        if let Some(value) = value {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+        }
+    };
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field, the program's name, may have blanks; it ends with the last parenthesis.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<f64>().ok());
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let cpu = field(14).zip(field(15)).map(|(user, system)| (user + system) / ticks);
+    gauge("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", cpu);
+    gauge("process_max_fds", "gauge", "Maximum number of open file descriptors.", limit("Max open files"));
+    let open = fs::read_dir("/proc/self/fd").map(|all| all.count() as f64 - 1.0).ok();
+    gauge("process_open_fds", "gauge", "Number of open file descriptors.", open);
+    let resident = field(24).map(|pages| pages * rustix::param::page_size() as f64);
+    gauge("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", resident);
+    let started = "Start time of the process since unix epoch in seconds.";
+    gauge("process_start_time_seconds", "gauge", started, Some(*STARTED));
+    gauge("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", field(23));
+}
+
+/// The soft limit on a resource; `None` where there is none.
+fn limit(name: &str) -> Option<f64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::process;
+
+    #[test]
+    fn the_process_is_shown() {
+        let mut page = String::new();
+        process(&mut page);
+        for name in
+            ["process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes", "process_max_fds"]
+        {
+            let line = page.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name}: {page}"));
+            assert!(line.split(' ').nth(1).is_some_and(|v| v.parse::<f64>().unwrap() >= 0.0), "{line}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::block::Built;
 use crate::metrics;
+use crate::panics;
 use api::server::{Answering, Server};
 use api::{Chain, Class, Edns, NameRef, Query, Rcode, RecordType, Run, Site};
 use std::collections::HashMap;
@@ -84,15 +85,22 @@ impl Router {
         match chain.run(q) {
             Run::Done => Begun::Done,
             Run::Wait(at) => Begun::Wait(chain.clone(), at),
-            Run::Panicked => self.panicked(q, route.block.stacktrace),
+            Run::Panicked => self.panicked(q),
         }
     }
 
     /// Says that a plugin panicked.
     #[cold]
-    pub fn panicked(&self, q: &Query, stacktrace: bool) -> Begun {
-        self.metrics.panicked(q, stacktrace);
+    pub fn panicked(&self, q: &Query) -> Begun {
+        tracing::error!("Recovered from panic in server: \"{}\" {}", self.metrics.label(), panics::take());
+        self.metrics.panicked(q);
         Begun::Done
+    }
+
+    /// Counts work that is refused because a limit was reached.
+    #[cold]
+    pub fn shed(&self, reason: &'static str) {
+        self.metrics.shed(reason);
     }
 
     /// Nobody here serves this query.

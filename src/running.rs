@@ -5,6 +5,7 @@ use crate::cli::Options;
 use crate::http::HttpServer;
 use crate::instance::{Instance, Listener};
 use crate::output;
+use crate::panics;
 use crate::plugins::Table;
 use crate::signals::{Order, Signals};
 use crate::sockets::{self, Pair, Place};
@@ -147,6 +148,7 @@ impl Running {
     /// Serves `instance` from now on, and nothing of what was served before.
     async fn switch(&mut self, instance: Instance, opened: Vec<(Place, SocketAddr, Vec<Pair>)>) {
         output::set_debug(instance.debug);
+        panics::configure(instance.debug, instance.stacktrace);
         *self.control.hash.lock().unwrap_or_else(PoisonError::into_inner) = instance.hash;
         let mut closing = self.forget(|place| !instance.listeners.contains_key(place));
         for (place, address, pairs) in opened {

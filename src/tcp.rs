@@ -1,7 +1,6 @@
 //! Plain DNS over TCP (RFC 7766): messages behind their lengths, pipelined, on connections that end when they are idle.
 
 use crate::admit::{Admission, admit};
-use crate::metrics;
 use crate::route::Begun;
 use crate::seal::seal;
 use crate::udp::canonical;
@@ -78,7 +77,7 @@ pub async fn serve(server: Rc<TcpServer>, mut stop: Stop) {
             continue;
         };
         let Some(place) = server.admit() else {
-            metrics::refused_connection(&server.current.get().router);
+            server.current.get().router.shed("connections");
             continue;
         };
         tokio::task::spawn_local(converse(stream, canonical(peer), place, stop.clone()));

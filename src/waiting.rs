@@ -3,7 +3,6 @@
 //! All of a worker's listeners share its lanes. Their number is bounded: what comes when all are taken is answered SERVFAIL
 //! at once and counted, so that a dead upstream costs memory and time up to a limit only.
 
-use crate::metrics;
 use crate::route::Router;
 use api::{Chain, Query, Rcode, Run};
 use std::cell::{Cell, RefCell};
@@ -99,7 +98,7 @@ async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
         })
         .await;
         if job.chain.finish(&mut job.q, job.at).await == Run::Panicked {
-            let _answered = job.router.panicked(&job.q, false);
+            let _answered = job.router.panicked(&job.q);
         }
         job.to.deliver(job.q);
         waiting.taken.set(waiting.taken.get() - 1);
@@ -110,6 +109,6 @@ async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
 #[cold]
 fn refuse(mut job: Job) {
     job.q.reply.bare(Rcode::SERVFAIL);
-    metrics::shed(&job.q, "waiting");
+    job.router.shed("waiting");
     job.to.deliver(job.q);
 }

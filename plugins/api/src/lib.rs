@@ -9,14 +9,17 @@
 //! | [`query`], [`reply`], [`name`], [`codes`], [`wire`] | the data: one query, its reply, names, numbers; these know no engine |
 //! | [`chain`] | the engine; it knows no configuration |
 //! | [`setup`], [`corefile`], [`gotext`] | from Corefile to plugins; values in it |
+//! | [`fallthrough`] | a property that several plugins have |
 //! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
 //! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
+//! | [`traffic`] | what is counted of queries and replies |
 //! | `test` | the test kit of plugins (feature `test`) |
 
 pub mod chain;
 pub mod clock;
 pub mod codes;
 pub mod corefile;
+pub mod fallthrough;
 pub mod gotext;
 pub mod http;
 pub mod metrics;
@@ -29,11 +32,13 @@ pub mod setup;
 pub mod task;
 #[cfg(feature = "test")]
 pub mod test;
+pub mod traffic;
 pub mod wire;
 
 pub use chain::{Chain, Link, Panics, Run};
 pub use clock::Clock;
 pub use codes::{Class, Opcode, Rcode, RecordType};
+pub use fallthrough::Fallthrough;
 pub use name::{Name, NameRef};
 pub use query::{Edns, Query, Question, Transport};
 pub use reply::{Kind, Outcome, Owner, Record, Reply, ReplyOpt, Section};

@@ -254,6 +254,21 @@ impl Query {
         self.edns.is_some_and(|e| e.dnssec_ok)
     }
 
+    /// The type in the client's message, whatever plugins made of the question.
+    pub fn asked_type(&self) -> RecordType {
+        let asked = self.question_end.checked_sub(4).and_then(|at| wire::u16_at(&self.packet, at).ok());
+        asked.map_or(self.question.rtype, RecordType)
+    }
+
+    /// Octets of the client's message; of a look-up of the server itself, those that it would have.
+    pub fn asked_len(&self) -> usize {
+        if !self.packet.is_empty() {
+            return self.packet.len();
+        }
+        let opt = self.edns.map_or(0, |_| 11 + self.edns_options.len());
+        HEADER + self.question.original().as_bytes().len() + 4 + opt
+    }
+
     /// Octets that the reply may have.
     pub fn size_limit(&self) -> usize {
         match self.edns {

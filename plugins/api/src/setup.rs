@@ -6,6 +6,7 @@ use crate::corefile::{ConfigError, Cursor, Token};
 use crate::http::Mount;
 use crate::name::Name;
 use crate::query::Query;
+use crate::server::Site;
 use crate::services::Reload;
 use crate::task::{Carry, Stop, Tasks};
 use crate::{Plugin, Result};
@@ -46,6 +47,8 @@ pub struct Block {
     pub chain: ChainHandle,
     /// The addresses on which the block listens, once its sockets are open.
     pub addresses: Arc<OnceLock<Vec<SocketAddr>>>,
+    /// Where queries for the block come in; known before background work starts.
+    pub sites: Arc<OnceLock<Vec<Site>>>,
     offers: HashMap<TypeId, Box<dyn Any + Send>>,
 }
 
@@ -122,6 +125,7 @@ impl Block {
             filters: Vec::new(),
             chain: ChainHandle::default(),
             addresses: Arc::default(),
+            sites: Arc::default(),
             offers: HashMap::new(),
         }
     }
@@ -200,6 +204,11 @@ impl<'a> Setup<'a> {
     /// The addresses on which this block will listen.
     pub fn addresses(&self) -> Arc<OnceLock<Vec<SocketAddr>>> {
         self.block.addresses.clone()
+    }
+
+    /// Where queries for this block will come in, in the order of its keys; known before background work starts.
+    pub fn sites(&self) -> Arc<OnceLock<Vec<Site>>> {
+        self.block.sites.clone()
     }
 
     /// The time.

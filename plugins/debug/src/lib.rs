@@ -1,15 +1,18 @@
 //! The debug directive: debug log lines, and panics that end the process.
 
-use api::PluginDef;
 use api::corefile::ConfigError;
+use api::{PluginDef, Result, Setup};
 
-/// The directive.
-pub static PLUGIN: PluginDef = PluginDef {
-    name: "debug",
-    metrics: &[],
-    setup: |setup| {
-        let mut c = setup.cursor();
-        c.next();
-        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("debug", token)))
-    },
-};
+/// The directive. It adds no plugin: the server knows what to do.
+pub static PLUGIN: PluginDef = PluginDef { name: "debug", metrics: &[], setup };
+
+fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
+    let mut c = setup.cursor();
+    while c.next() {
+        if c.next_arg() {
+            return Err(c.arg_err());
+        }
+    }
+    setup.options().debug = true;
+    Ok(())
+}

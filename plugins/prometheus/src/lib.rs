@@ -1,15 +1,61 @@
-//! The prometheus directive: counts queries, and shows all metrics over HTTP.
+//! The prometheus directive: counts the queries of its server block, and shows all metrics of the process over HTTP.
 
-use api::PluginDef;
-use api::corefile::ConfigError;
+mod enabled;
+mod setup;
+
+use api::metrics::{GaugeFamily, Metric};
+use api::server::PerSite;
+use api::setup::ChainHandle;
+use api::traffic::Traffic;
+use api::{Clock, Plugin, PluginDef, Query, Result, Step};
+use std::sync::OnceLock;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef {
-    name: "prometheus",
-    metrics: &[],
-    setup: |setup| {
-        let mut c = setup.cursor();
-        c.next();
-        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("prometheus", token)))
-    },
-};
+pub static PLUGIN: PluginDef = PluginDef { name: "prometheus", metrics: METRICS, setup: setup::setup };
+
+/// What it has beside [`api::traffic`].
+const METRICS: &[&dyn Metric] = &[&ENABLED, &BUILD];
+
+static ENABLED: GaugeFamily = GaugeFamily::new(
+    "coredns_plugin_enabled",
+    "A metric that indicates whether a plugin is enabled on per server and zone basis.",
+    &["name", "server", "view", "zone"],
+);
+static BUILD: GaugeFamily = GaugeFamily::new(
+    "coredns_build_info",
+    "A metric with a constant '1' value labeled by version, revision, and goversion from which CoreDNS was built.",
+    &["goversion", "revision", "version"],
+);
+
+/// Counts what passes by.
+struct Prometheus {
+    clock: Clock,
+    sites: PerSite<Traffic>,
+    chain: ChainHandle,
+    below: OnceLock<&'static str>,
+}
+
+impl Plugin for Prometheus {
+    fn query(&self, _q: &mut Query) -> Result<Step> {
+        Ok(Step::Next)
+    }
+
+    fn reply(&self, q: &mut Query) -> Result<Step> {
+        if let Some(site) = q.site()
+            && let Some(traffic) = self.sites.get(site, |site| Traffic::new(site, self.below()))
+        {
+            traffic.count(q, self.clock.now());
+        }
+        Ok(Step::Done)
+    }
+}
+
+impl Prometheus {
+    /// The plugin that follows in the chain: the label `plugin` of all replies that are written below (CoreDNS behaviour).
+    fn below(&self) -> &'static str {
+        self.below.get_or_init(|| {
+            let links = self.chain.get().map_or(&[][..], |chain| chain.links());
+            links.iter().skip_while(|link| link.name != PLUGIN.name).nth(1).map_or("", |link| link.name)
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! What is counted of DNS traffic: by the directive `prometheus` for the queries of its block, by the server for those that
+//! reach no block. Names, labels and buckets are those of CoreDNS's `plugin/metrics/vars`.
+
+use crate::codes::RecordType;
+use crate::metrics::{Counter, CounterFamily, DURATION_BUCKETS, Histogram, HistogramFamily, Metric, Unit};
+use crate::query::Query;
+use crate::reply::Outcome;
+use crate::server::Site;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// All of them.
+pub static ALL: &[&dyn Metric] = &[&REQUESTS, &DO, &DURATION, &REQUEST_SIZE, &RESPONSE_SIZE, &RESPONSES];
+
+static REQUESTS: CounterFamily = CounterFamily::new(
+    "coredns_dns_requests_total",
+    "Counter of DNS requests made per zone, protocol and family.",
+    &["family", "proto", "server", "type", "view", "zone"],
+);
+static DO: CounterFamily = CounterFamily::new(
+    "coredns_dns_do_requests_total",
+    "Counter of DNS requests with DO bit set per zone.",
+    &["server", "view", "zone"],
+);
+static DURATION: HistogramFamily = HistogramFamily::new(
+    "coredns_dns_request_duration_seconds",
+    "Histogram of the time (in seconds) each request took per zone.",
+    &["server", "view", "zone"],
+    DURATION_BUCKETS,
+    Unit::Seconds,
+);
+static REQUEST_SIZE: HistogramFamily = HistogramFamily::new(
+    "coredns_dns_request_size_bytes",
+    "Size of the EDNS0 UDP buffer in bytes (64K for TCP) per zone and protocol.",
+    &["proto", "server", "view", "zone"],
+    SIZES,
+    Unit::Count,
+);
+static RESPONSE_SIZE: HistogramFamily = HistogramFamily::new(
+    "coredns_dns_response_size_bytes",
+    "Size of the returned response in bytes.",
+    &["proto", "server", "view", "zone"],
+    SIZES,
+    Unit::Count,
+);
+static RESPONSES: CounterFamily = CounterFamily::new(
+    "coredns_dns_responses_total",
+    "Counter of response status codes.",
+    &["plugin", "rcode", "server", "view", "zone"],
+);
+
+/// Bucket bounds of sizes, in octets.
+const SIZES: &[f64] = &[0.0, 100.0, 200.0, 300.0, 400.0, 511.0, 1023.0, 2047.0, 4095.0, 8291.0, 16e3, 32e3, 48e3, 64e3];
+
+/// The counters of one site; those with more labels come with their first use.
+pub struct Traffic {
+    site: Site,
+    plugin: &'static str,
+    duration: Histogram,
+    dnssec: OnceLock<Counter>,
+    /// By type, protocol and address family.
+    requests: Box<[OnceLock<Counter>]>,
+    /// By protocol.
+    request_size: [OnceLock<Histogram>; 2],
+    response_size: [OnceLock<Histogram>; 2],
+    /// By response code, each for replies that a plugin wrote and for others.
+    responses: Box<[OnceLock<Counter>]>,
+}
+
+/// Response codes that have a place of their own.
+const CODES: usize = 24;
+
+impl Traffic {
+    /// The counters of `site`; `plugin` is the label of replies that a plugin wrote.
+    pub fn new(site: &Site, plugin: &'static str) -> Traffic {
+        let places = |n: usize| (0..n).map(|_| OnceLock::new()).collect();
+        Traffic {
+            site: site.clone(),
+            plugin,
+            duration: DURATION.with(&[&site.server, &site.view, &site.zone]),
+            dnssec: OnceLock::new(),
+            requests: places((TYPES.len() + 1) * 4),
+            request_size: Default::default(),
+            response_size: Default::default(),
+            responses: places(CODES * 2),
+        }
+    }
+
+    /// Counts a query with its reply, complete at `now`. What was asked is told by the client's message, not by what plugins
+    /// made of it.
+    pub fn count(&self, q: &Query, now: Instant) {
+        let Site { server, zone, view, .. } = &self.site;
+        let proto = usize::from(!q.transport.is_datagram());
+        let family = usize::from(!q.client.ip().to_canonical().is_ipv4());
+        let kind = TYPES.iter().position(|t| *t == q.asked_type()).unwrap_or(TYPES.len());
+        let request = &self.requests[(kind * 2 + proto) * 2 + family];
+        let new = || {
+            let name = TYPES.get(kind).map_or_else(|| "other".to_owned(), RecordType::to_string);
+            REQUESTS.with(&[["1", "2"][family], PROTOCOLS[proto], server, &name, view, zone])
+        };
+        request.get_or_init(new).inc();
+        if q.dnssec_ok() {
+            self.dnssec.get_or_init(|| DO.with(&[server, view, zone])).inc();
+        }
+        self.duration.observe(now.saturating_duration_since(q.received));
+        let size = |family: &HistogramFamily| family.with(&[PROTOCOLS[proto], server, view, zone]);
+        let asked = q.asked_len() as u64;
+        self.request_size[proto].get_or_init(|| size(&REQUEST_SIZE)).observe_count(asked);
+        let said = q.reply.plain_len() as u64;
+        self.response_size[proto].get_or_init(|| size(&RESPONSE_SIZE)).observe_count(said);
+        self.count_response(q);
+    }
+
+    fn count_response(&self, q: &Query) {
+        let Some(rcode) = q.reply.rcode() else { return };
+        let written = q.reply.outcome() == Outcome::Message;
+        let plugin = if written { self.plugin } else { "" };
+        let Site { server, zone, view, .. } = &self.site;
+        let new = || RESPONSES.with(&[plugin, &rcode.to_string(), server, view, zone]);
+        match self.responses.get(usize::from(rcode.0) * 2 + usize::from(written)) {
+            Some(place) => place.get_or_init(new).inc(),
+            None => new().inc(),
+        }
+    }
+}
+
+const PROTOCOLS: [&str; 2] = ["udp", "tcp"];
+
+/// Types that are counted by themselves, those that are asked for most in front.
+const TYPES: &[RecordType] = &[
+    RecordType::A,
+    RecordType::AAAA,
+    RecordType::SRV,
+    RecordType::PTR,
+    RecordType::HTTPS,
+    RecordType::ANY,
+    RecordType::AXFR,
+    RecordType::CNAME,
+    RecordType::DNSKEY,
+    RecordType::DS,
+    RecordType::IXFR,
+    RecordType::MX,
+    RecordType::NS,
+    RecordType::NSEC,
+    RecordType::NSEC3,
+    RecordType::RRSIG,
+    RecordType::SOA,
+    RecordType::SVCB,
+    RecordType::TXT,
+];

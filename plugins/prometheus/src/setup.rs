@@ -1,0 +1,73 @@
+//! The lines of the directive.
+
+use crate::{Prometheus, enabled};
+use api::Setup;
+use api::corefile::{ConfigError, Cursor, value};
+use api::http::{Mount, Request, Response};
+use api::metrics;
+use api::server::PerSite;
+use std::sync::{Arc, OnceLock};
+
+/// Where metrics are shown when the Corefile does not say.
+const DEFAULT: &str = "localhost:9153";
+
+/// Adds the plugin, its page and its gauges.
+pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
+    let mut c = setup.cursor();
+    let address = parse(&mut c)?;
+    setup.mount(Mount { address, path: "/metrics", optional: true, until_stop: false, page: Arc::new(page) });
+    let plugin =
+        Prometheus { clock: setup.clock(), sites: PerSite::default(), chain: setup.chain(), below: OnceLock::new() };
+    setup.add(plugin);
+    enabled::show(setup);
+    Ok(())
+}
+
+fn parse(c: &mut Cursor<'_>) -> Result<String, ConfigError> {
+    let mut address = DEFAULT.to_owned();
+    let mut lines = 0;
+    while c.next() {
+        lines += 1;
+        if lines > 1 {
+            return Err(c.once_err());
+        }
+        match c.remaining_args()[..] {
+            [] => (),
+            [given] => address = host_port(c, given)?,
+            _ => return Err(c.arg_err()),
+        }
+        while c.next_block() {
+            property(c)?;
+        }
+    }
+    Ok(address)
+}
+
+fn property(c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+    match c.val() {
+        "runtime_metrics" => match c.remaining_args()[..] {
+            [] => {
+                tracing::warn!("runtime_metrics: there is no Go runtime; the metrics of the process are shown anyway")
+            }
+            _ => return Err(c.arg_err()),
+        },
+        "tls" => match c.remaining_args()[..] {
+            [_] => return Err(c.err("property 'tls' is not supported yet")),
+            _ => return Err(c.arg_err()),
+        },
+        other => return Err(c.err(format!("unknown option: {other}"))),
+    }
+    Ok(())
+}
+
+/// Checks that an address has the form `host:port`; whether it can be opened shows later.
+fn host_port(c: &Cursor<'_>, address: &str) -> Result<String, ConfigError> {
+    value::split_host_port(address).map_err(|words| c.bare(words))?;
+    Ok(address.to_owned())
+}
+
+/// All metrics of the process.
+fn page(_: &Request) -> Response {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+    Response { status: 200, content_type, body: metrics::page().into_bytes() }
+}

@@ -9,7 +9,7 @@
 //! | [`query`], [`reply`], [`name`], [`codes`], [`wire`] | the data: one query, its reply, names, numbers; these know no engine |
 //! | [`chain`] | the engine; it knows no configuration |
 //! | [`setup`], [`corefile`], [`gotext`] | from Corefile to plugins; values in it |
-//! | [`fallthrough`] | a property that several plugins have |
+//! | [`fallthrough`], [`expression`] | a property that several plugins have; regular expressions |
 //! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
 //! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
 //! | [`traffic`] | what is counted of queries and replies |
@@ -19,6 +19,7 @@ pub mod chain;
 pub mod clock;
 pub mod codes;
 pub mod corefile;
+pub mod expression;
 pub mod fallthrough;
 pub mod gotext;
 pub mod http;

@@ -1,15 +1,42 @@
 //! The errors directive: logs why queries could not be answered.
 
-use api::PluginDef;
-use api::corefile::ConfigError;
+mod consolidate;
+mod setup;
+
+use api::{Plugin, PluginDef, Query, Result, Step};
+use consolidate::Pattern;
+use std::sync::Arc;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef {
-    name: "errors",
-    metrics: &[],
-    setup: |setup| {
-        let mut c = setup.cursor();
-        c.next();
-        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("errors", token)))
-    },
-};
+pub static PLUGIN: PluginDef = PluginDef { name: "errors", metrics: &[], setup: setup::setup };
+
+/// Logs the error that a plugin below left in the reply, or counts it with others of its kind.
+struct Errors {
+    patterns: Arc<[Pattern]>,
+}
+
+impl Plugin for Errors {
+    fn query(&self, _q: &mut Query) -> Result<Step> {
+        Ok(Step::Next)
+    }
+
+    fn reply(&self, q: &mut Query) -> Result<Step> {
+        if q.reply.error().is_some() {
+            self.report(q);
+        }
+        Ok(Step::Done)
+    }
+}
+
+impl Errors {
+    #[cold]
+    fn report(&self, q: &Query) {
+        let Some(error) = q.reply.error() else { return };
+        let text = error.to_string();
+        let pattern = self.patterns.iter().find(|p| p.matches(&text));
+        if pattern.is_none_or(Pattern::count) {
+            let level = pattern.map_or(consolidate::Level::Error, Pattern::level);
+            level.log(format_args!("{} {} {}: {text}", error.rcode().0, q.name(), q.rtype()));
+        }
+    }
+}

@@ -1,15 +1,94 @@
-//! The log directive: logs queries.
+//! The log directive: a line for each query.
 
-use api::PluginDef;
-use api::corefile::ConfigError;
+mod format;
+mod setup;
+
+use api::reply::Kind;
+use api::{Clock, Name, Outcome, Plugin, PluginDef, Query, Result, Step};
+use format::Format;
+use std::cell::RefCell;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef {
-    name: "log",
-    metrics: &[],
-    setup: |setup| {
-        let mut c = setup.cursor();
-        c.next();
-        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("log", token)))
-    },
-};
+pub static PLUGIN: PluginDef = PluginDef { name: "log", metrics: &[], setup: setup::setup };
+
+/// Logs queries when their replies come by.
+struct Log {
+    rules: Box<[Rule]>,
+    clock: Clock,
+}
+
+/// What is logged of the queries below a name.
+struct Rule {
+    name: Name,
+    classes: Classes,
+    format: Format,
+}
+
+/// Which replies are logged.
+#[derive(Clone, Copy, Default)]
+struct Classes {
+    success: bool,
+    denial: bool,
+    error: bool,
+}
+
+thread_local! {
+    /// The line that is written.
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+impl Plugin for Log {
+    fn query(&self, _q: &mut Query) -> Result<Step> {
+        Ok(Step::Next)
+    }
+
+    fn reply(&self, q: &mut Query) -> Result<Step> {
+        let Some(rule) = self.rules.iter().find(|r| q.name().is_below(r.name.as_ref())) else { return Ok(Step::Done) };
+        if let Outcome::Bare(rcode) = q.reply.outcome() {
+            // What is logged has to be there, and plugins above see that it was written here (CoreDNS behaviour).
+            q.respond().set_rcode(rcode);
+        }
+        if rule.classes.include(q, &self.clock) {
+            LINE.with_borrow_mut(|line| {
+                line.clear();
+                rule.format.write(line, q, self.clock.now());
+                tracing::info!(target: "plain", "{line}");
+            });
+        }
+        Ok(Step::Done)
+    }
+}
+
+impl Classes {
+    const ALL: Classes = Classes { success: true, denial: true, error: true };
+
+    fn include(self, q: &Query, clock: &Clock) -> bool {
+        match q.reply.kind(|| clock.unix()) {
+            Kind::Answer | Kind::Delegation => self.success,
+            Kind::NameError | Kind::NoData => self.denial,
+            Kind::ServerError | Kind::Meta | Kind::Update | Kind::Other => self.error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::test::{Bottom, query};
+    use api::{Chain, Link, Panics, Run};
+
+    #[test]
+    fn a_bare_code_is_written_where_it_is_logged() {
+        for (name, written) in [("a.example", true), ("a.test", false)] {
+            let rule =
+                Rule { name: Name::from_text("example").unwrap(), classes: Classes::ALL, format: Format::parse("") };
+            let log = Log { rules: vec![rule].into(), clock: Clock::system() };
+            let links =
+                vec![Link { name: "log", plugin: Box::new(log) }, Link { name: "bottom", plugin: Box::new(Bottom) }];
+            let mut q = query(&format!("{name} A"));
+            assert_eq!(Chain::new(links, Panics::End).run(&mut q), Run::Done);
+            assert_eq!(q.reply.is_message(), written, "{name}");
+            assert_eq!(q.reply.rcode(), Some(api::Rcode::REFUSED));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a line looks like: text with words in braces that stand for parts of the query and its reply.
+
+use api::wire::flag;
+use api::{Outcome, Query};
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// A format, taken apart.
+pub struct Format(Box<[Part]>);
+
+/// A part of a format.
+enum Part {
+    Text(Box<str>),
+    Word(Word),
+    /// `{/plugin/label}`: a value that another plugin knows; `-` where nobody does.
+    Metadata,
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Type,
+    Class,
+    Name,
+    Proto,
+    Remote,
+    Local,
+    Port,
+    Size,
+    ReplySize,
+    Rcode,
+    Duration,
+    Id,
+    Opcode,
+    DnssecOk,
+    BufferSize,
+    Flags,
+}
+
+/// The default, which is also what `{common}` stands for.
+pub const COMMON: &str = r#"{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}"#;
+/// What `{combined}` stands for.
+const COMBINED: &str = r#"{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration} "{>opcode}""#;
+
+const WORDS: &[(&str, Word)] = &[
+    ("{type}", Word::Type),
+    ("{class}", Word::Class),
+    ("{name}", Word::Name),
+    ("{proto}", Word::Proto),
+    ("{remote}", Word::Remote),
+    ("{local}", Word::Local),
+    ("{port}", Word::Port),
+    ("{size}", Word::Size),
+    ("{rsize}", Word::ReplySize),
+    ("{rcode}", Word::Rcode),
+    ("{duration}", Word::Duration),
+    ("{>id}", Word::Id),
+    ("{>opcode}", Word::Opcode),
+    ("{>do}", Word::DnssecOk),
+    ("{>bufsize}", Word::BufferSize),
+    ("{>rflags}", Word::Flags),
+];
+
+impl Format {
+    /// Takes a format apart; words that mean nothing stay as they are.
+    pub fn parse(text: &str) -> Format {
+        let text = text.replace("{combined}", COMBINED).replace("{common}", COMMON);
+        let (mut parts, mut rest) = (Vec::new(), text.as_str());
+        let mut literal = String::new();
+        // The brace that closes is looked for first: in `{ {name}` the word is `{name}`.
+        while let Some(close) = rest.find('}') {
+            let open = rest[..close].rfind('{').unwrap_or(close + 1);
+            let (before, word) = rest[..=close].split_at(open);
+            literal.push_str(before);
+            match WORDS.iter().find(|w| w.0 == word) {
+                Some(&(_, known)) => push(&mut parts, &mut literal, Part::Word(known)),
+                None if word.starts_with("{/") => push(&mut parts, &mut literal, Part::Metadata),
+                None => literal.push_str(word),
+            }
+            rest = &rest[close + 1..];
+        }
+        literal.push_str(rest);
+        parts.push(Part::Text(literal.into()));
+        Format(parts.into())
+    }
+
+    /// Appends the line for a query whose reply is complete at `now`.
+    pub fn write(&self, line: &mut String, q: &Query, now: Instant) {
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => line.push_str(text),
+                Part::Metadata => line.push('-'),
+                Part::Word(word) => word.write(line, q, now),
+            }
+        }
+    }
+}
+
+fn push(parts: &mut Vec<Part>, literal: &mut String, part: Part) {
+    if !literal.is_empty() {
+        parts.push(Part::Text(std::mem::take(literal).into()));
+    }
+    parts.push(part);
+}
+
+impl Word {
+    fn write(self, line: &mut String, q: &Query, now: Instant) {
+        // Writing to a string cannot fail.
+        let _ = match self {
+            Word::Type => write!(line, "{}", q.rtype()),
+            Word::Class => write!(line, "{}", q.question.class),
+            Word::Name => write!(line, "{}", q.name()),
+            Word::Proto => write!(line, "{}", q.transport.proto()),
+            Word::Remote => address(line, q.client.ip()),
+            Word::Local if on_all_addresses(q) => write!(line, "[::]"),
+            Word::Local => address(line, q.local.ip()),
+            Word::Port => write!(line, "{}", q.client.port()),
+            Word::Size => write!(line, "{}", q.asked_len()),
+            Word::ReplySize => write!(line, "{}", q.reply.plain_len()),
+            Word::Rcode => match q.reply.rcode() {
+                Some(rcode) => write!(line, "{rcode}"),
+                None => write!(line, "-"),
+            },
+            Word::Duration => write!(line, "{}s", now.saturating_duration_since(q.received).as_secs_f64()),
+            Word::Id => write!(line, "{}", q.id()),
+            Word::Opcode => write!(line, "{}", q.opcode().0),
+            Word::DnssecOk => write!(line, "{}", q.dnssec_ok()),
+            Word::BufferSize => write!(line, "{}", q.size_limit()),
+            Word::Flags => flags(line, q),
+        };
+    }
+}
+
+/// An address, in brackets where it is one of IPv6.
+fn address(line: &mut String, ip: IpAddr) -> std::fmt::Result {
+    match ip {
+        IpAddr::V4(ip) => write!(line, "{ip}"),
+        IpAddr::V6(ip) => write!(line, "[{ip}]"),
+    }
+}
+
+/// Whether the query came over UDP to a socket that is bound to no address (CoreDNS does not tell the address then).
+fn on_all_addresses(q: &Query) -> bool {
+    q.transport.is_datagram() && q.site().is_some_and(|site| site.server.contains("//:"))
+}
+
+/// The header bits of the reply, with commas between.
+fn flags(line: &mut String, q: &Query) -> std::fmt::Result {
+    if q.reply.outcome() == Outcome::Nothing {
+        return write!(line, "-");
+    }
+    const FLAGS: [(u16, &str); 8] = [
+        (flag::QR, "qr"),
+        (flag::AA, "aa"),
+        (flag::TC, "tc"),
+        (flag::RD, "rd"),
+        (flag::RA, "ra"),
+        (flag::Z, "z"),
+        (flag::AD, "ad"),
+        (flag::CD, "cd"),
+    ];
+    let mut set = FLAGS.iter().filter(|f| q.reply.flags() & f.0 != 0).map(|f| f.1);
+    line.push_str(set.next().unwrap_or_default());
+    set.try_for_each(|name| write!(line, ",{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::Rcode;
+    use api::test::query;
+    use std::time::Duration;
+
+    fn line(format: &str, question: &str) -> String {
+        let mut q = query(question);
+        q.respond_authoritative(Rcode::NXDOMAIN);
+        let mut line = String::new();
+        Format::parse(format).write(&mut line, &q, q.received + Duration::from_micros(1500));
+        line
+    }
+
+    #[test]
+    fn words_and_what_is_none() {
+        let common = "127.0.0.1:40212 - 4660 \"A IN a.example. udp 27 false 512\" NXDOMAIN qr,aa,rd 27 0.0015s";
+        assert_eq!(line("{common}", "A.example A"), common);
+        assert_eq!(line("x{combined}", "a.example A"), format!("x{common} \"0\""));
+        assert_eq!(line("{nothing} {>nothing} {/no/label} {} { x", "a. A"), "{nothing} {>nothing} - {} { x");
+        assert_eq!(line("a } {{name} {", "a. A"), "a } {a. {");
+        assert_eq!(line("{>do} {>bufsize} {proto} {local}", "a. A +do +bufsize=1400"), "true 1400 udp [::]");
+        assert_eq!(line("{>bufsize}", "a. A +tcp"), "65535");
+    }
+
+    #[test]
+    fn no_reply_has_no_code_and_no_flags() {
+        let (mut line, mut q) = (String::new(), query("a. A"));
+        q.reply.clear();
+        Format::parse("{rcode} {>rflags} {rsize}").write(&mut line, &q, q.received);
+        assert_eq!(line, "- - 0");
+    }
+}

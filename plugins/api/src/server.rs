@@ -40,12 +40,20 @@ impl Query {
     ///
     /// # Errors
     /// Look-ups are nested too deeply.
-    pub async fn lookup(&self, name: NameRef<'_>, rtype: RecordType) -> Result<Box<Query>> {
-        let server = self.server().ok_or_else(|| Error::msg("no server to look names up in"))?;
-        if self.depth >= MAX_DEPTH {
-            return Err(Error::msg(format!("look-up of {name} is nested more than {MAX_DEPTH} times")));
-        }
-        Ok(server.answer(self.ask_too(name, rtype)).await)
+    pub fn lookup(
+        &self,
+        name: NameRef<'_>,
+        rtype: RecordType,
+    ) -> impl Future<Output = Result<Box<Query>>> + Send + use<> {
+        // Made here, so that the future does not hold on to this query.
+        let asked = match self.server() {
+            None => Err(Error::msg("no server to look names up in")),
+            Some(_) if self.depth >= MAX_DEPTH => {
+                Err(Error::msg(format!("look-up of {name} is nested more than {MAX_DEPTH} times")))
+            }
+            Some(server) => Ok(server.answer(self.ask_too(name, rtype))),
+        };
+        async { Ok(asked?.await) }
     }
 }
 

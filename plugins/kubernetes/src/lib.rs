@@ -1,24 +1,91 @@
 //! The kubernetes directive: names of a cluster's services, endpoints and pods, answered from a live index.
-#![expect(dead_code, reason = "the parts that use the index come next")]
+//!
+//! `setup` reads the Corefile and begins to follow the cluster: `connect` and `watch` from its API server, `manifests` from
+//! files. Both fill the [`index`], which `answer` writes replies from; a query waits for nothing but the target of an
+//! ExternalName outside of the cluster.
 
+mod answer;
+mod cluster;
 mod connect;
+mod elsewhere;
 mod index;
 mod manifests;
 mod metrics;
 mod objects;
 mod selector;
+mod setup;
 mod watch;
+mod zones;
 
-use api::PluginDef;
-use api::corefile::ConfigError;
+use answer::{Request, Verdict};
+use api::{Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Step, Waiting};
+use cluster::Cluster;
+use elsewhere::Elsewhere;
+use index::Index;
+use setup::{Fallthrough, Rules};
+use std::sync::Arc;
+use zones::Zones;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef {
-    name: "kubernetes",
-    metrics: metrics::ALL,
-    setup: |setup| {
-        let mut c = setup.cursor();
-        c.next();
-        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("kubernetes", token)))
-    },
-};
+pub static PLUGIN: PluginDef = PluginDef { name: "kubernetes", metrics: metrics::ALL, setup: setup::set_up };
+
+/// The directive in one server block.
+struct Kubernetes {
+    zones: Zones,
+    rules: Rules,
+    fallthrough: Fallthrough,
+    cluster: Arc<Cluster>,
+}
+
+impl Plugin for Kubernetes {
+    fn query(&self, q: &mut Query) -> Result<Step> {
+        let Some((zone, offset)) = self.zones.find(q.name()) else { return Ok(Step::Next) };
+        if matches!(q.rtype(), RecordType::AXFR | RecordType::IXFR) {
+            q.reply.bare(Rcode::REFUSED);
+            return Ok(Step::Done);
+        }
+        q.respond_authoritative(Rcode::NOERROR);
+        match self.answer(&Request { question: &q.question, zone, offset }, &mut q.reply) {
+            Verdict::Answered => self.complete(q, offset),
+            Verdict::NoSuchName => return Ok(self.no_such_name(q, offset)),
+            Verdict::Elsewhere(name) => {
+                q.set_note(Elsewhere(name));
+                return Ok(Step::Wait);
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    fn wait<'a>(&'a self, q: &'a mut Query) -> Waiting<'a> {
+        Box::pin(self.look_elsewhere(q))
+    }
+
+    fn ready(&self) -> bool {
+        self.index().synced()
+    }
+}
+
+impl Kubernetes {
+    fn index(&self) -> &Index {
+        &self.cluster.index
+    }
+
+    /// An answer without records says so with the zone's SOA (RFC 2308 2.2).
+    fn complete(&self, q: &mut Query, zone: usize) {
+        if q.reply.records().len() == 0 {
+            self.soa(&q.question, zone, Section::Authority, &mut q.reply);
+        }
+    }
+
+    /// Passes the query on where that is configured; else says that the name does not exist, or, before the cluster is known,
+    /// that nobody can tell.
+    fn no_such_name(&self, q: &mut Query, zone: usize) -> Step {
+        if self.fallthrough.covers(q.name()) {
+            q.reply.clear();
+            return Step::Next;
+        }
+        q.reply.set_rcode(if self.index().synced() { Rcode::NXDOMAIN } else { Rcode::SERVFAIL });
+        self.complete(q, zone);
+        Step::Done
+    }
+}

@@ -111,6 +111,8 @@ pub struct Pod {
     pub namespace: Arc<Namespace>,
     /// The primary address.
     pub address: IpAddr,
+    /// How the API writes it, where that is not the canonical form: names of pods are compared as text.
+    pub odd: Option<Box<[u8]>>,
 }
 
 /// A namespace that something is in, or that exists.
@@ -118,13 +120,6 @@ pub struct Namespace {
     /// Its wire label, in the API's letters.
     pub label: Box<[u8]>,
     exists: AtomicBool,
-}
-
-impl Service {
-    /// The wire label of the service's name.
-    pub fn label(&self) -> &[u8] {
-        first_label(&self.owner)
-    }
 }
 
 impl Addresses {
@@ -163,7 +158,30 @@ impl Addresses {
         v4.chain(v6.map(|n| n + self.v4().len())).filter(|&n| !self.is_odd(n))
     }
 
-    fn get(&self, number: usize) -> Option<IpAddr> {
+    /// All, IPv4 first, each once.
+    pub fn distinct(&self) -> impl Iterator<Item = IpAddr> {
+        (0..self.len()).filter(|&n| !self.repeated(n)).filter_map(|n| self.get(n))
+    }
+
+    /// Whether the address with this number stands under a lower number as well.
+    pub fn repeated(&self, number: usize) -> bool {
+        let (v4, v6) = (self.v4(), self.v6());
+        match number.checked_sub(v4.len()) {
+            None => v4[..number].contains(&v4[number]),
+            Some(number) => v6.get(number).is_some_and(|a| v6[..number].contains(a)),
+        }
+    }
+
+    /// Whether `address` is one of them, however it is written.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(a) => self.v4().contains(&a.octets()),
+            IpAddr::V6(a) => self.v6().contains(&a.octets()),
+        }
+    }
+
+    /// The address with this number, IPv4 first.
+    pub fn get(&self, number: usize) -> Option<IpAddr> {
         let (v4, v6) = (self.v4(), self.v6());
         match v4.get(number) {
             Some(&a) => Some(IpAddr::V4(Ipv4Addr::from(a))),
@@ -248,11 +266,6 @@ impl Slice {
         let Some(hosts) = &self.hosts else { return &[] };
         let start = if entry == 0 { 0 } else { hosts.ends[entry - 1] };
         &hosts.labels[start as usize..hosts.ends[entry] as usize]
-    }
-
-    /// The wire label of the service it belongs to.
-    pub fn service_label(&self) -> &[u8] {
-        first_label(&self.owner)
     }
 }
 

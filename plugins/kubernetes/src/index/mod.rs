@@ -12,7 +12,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Backing, Namespace, Pod, Service, Slice};
+pub use entry::{AddressText, Addresses, Backing, HostSpace, NameKind, Namespace, Pod, Port, Service, Slice};
 pub use slots::Found;
 pub use writer::{Kind, Options, Writer};
 

@@ -24,7 +24,6 @@ pub struct Writer {
     pod_names: Tags,
     namespaces: Kept,
     ports: HashSet<Arc<[Port]>>,
-    misunderstood: u64,
     remarks: Vec<String>,
 }
 
@@ -86,19 +85,12 @@ impl Writer {
             pod_names: Tags::new(),
             namespaces: Kept::default(),
             ports: HashSet::new(),
-            misunderstood: 0,
             remarks: Vec::new(),
         }
     }
 
-    /// How many objects, or parts of them, made no sense since the start.
-    pub fn misunderstood(&self) -> u64 {
-        self.misunderstood
-    }
-
-    /// Counts an object, or a part of one, that makes no sense; `what` names the field and what it holds.
+    /// Notes an object, or a part of one, that makes no sense; `what` names the field and what it holds.
     pub fn remark(&mut self, what: String) {
-        self.misunderstood += 1;
         if self.remarks.len() < REMARKS {
             self.remarks.push(what);
         }
@@ -210,11 +202,12 @@ impl Writer {
         if !metadata.deletion_timestamp.is_empty() {
             return found.into_iter().for_each(|slot| self.pods.note(slot));
         }
-        let Some(address) = convert::canonical(&object.status.pod_ip) else {
+        let Some((address, odd)) = convert::address(&object.status.pod_ip) else {
             return found.into_iter().for_each(|slot| self.remove_pod(slot, now));
         };
         let Some((_, namespace)) = self.namespace(&namespace) else { return };
-        let pod = Pod { name: metadata.name.as_bytes().into(), namespace, address };
+        let odd = odd.then(|| object.status.pod_ip.as_bytes().into());
+        let pod = Pod { name: metadata.name.as_bytes().into(), namespace, address, odd };
         self.publish_pod(found, pod, now);
     }
 

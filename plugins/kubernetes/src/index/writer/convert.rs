@@ -132,13 +132,8 @@ impl Writer {
     }
 }
 
-/// The address in its one canonical form, as Go and Rust both print it.
-pub(super) fn canonical(text: &str) -> Option<IpAddr> {
-    address(text).filter(|(_, odd)| !odd).map(|(address, _)| address)
-}
-
 /// An address, and whether it is written otherwise than in the canonical form. A mapped IPv4 address is an IPv4 one.
-fn address(text: &str) -> Option<(IpAddr, bool)> {
+pub(super) fn address(text: &str) -> Option<(IpAddr, bool)> {
     let address: IpAddr = text.parse().ok()?;
     let address = match address {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),

@@ -1,0 +1,163 @@
+//! A and AAAA, and the CNAME records that lead to them.
+
+use super::find::{Asked, Hit};
+use super::name::Ports;
+use super::{Request, Verdict};
+use crate::Kubernetes;
+use crate::index::{Addresses, Backing, Service, Slice};
+use api::{Name, Owner, RecordType, Reply, Section};
+use std::net::IpAddr;
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// Types without addresses are treated like A (spec 5).
+    fn of(rtype: RecordType) -> Family {
+        if rtype == RecordType::AAAA { Family::V6 } else { Family::V4 }
+    }
+
+    fn has(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Family::V4)
+    }
+
+    /// The numbers of a list's addresses of this family.
+    fn numbers(self, addresses: &Addresses) -> std::ops::Range<usize> {
+        match self {
+            Family::V4 => 0..addresses.v4().len(),
+            Family::V6 => addresses.v4().len()..addresses.len(),
+        }
+    }
+}
+
+impl Kubernetes {
+    /// The addresses of the name asked for.
+    pub(super) fn addresses(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
+        let hit = match self.find(&request.asked()) {
+            Ok(hit) => hit,
+            Err(no) => return no.into(),
+        };
+        let family = Family::of(request.question.rtype);
+        self.write_addresses(&hit, family, Owner::Question, reply);
+        match self.leads_to(&hit) {
+            Some(target) if reply.records().len() == 0 => self.chase(request, target, family, reply),
+            _ => Verdict::Answered,
+        }
+    }
+
+    /// Follows CNAME records through the zone (spec 5).
+    fn chase(&self, request: &Request<'_>, target: Name, family: Family, reply: &mut Reply) -> Verdict {
+        let mut chain = vec![target];
+        loop {
+            let (target, before) = chain.split_last().expect("never empty");
+            let lower = target.to_lower();
+            let owner = before.last().map_or(request.question.name().to_lower(), |name| name.to_lower());
+            if before.len() >= CHAIN || before.contains(target) || lower.as_ref().is_below(owner.as_ref()) {
+                break;
+            }
+            let owner = before.last().map_or(Owner::Question, |name| Owner::Name(name.as_ref()));
+            self.cname(owner, target.as_ref(), reply);
+            let Some(zone) = lower.as_ref().below(request.zone.name.as_ref()) else {
+                return Verdict::Elsewhere(target.clone());
+            };
+            let asked = Asked { name: lower.as_ref(), zone, ..request.asked() };
+            let Ok(hit) = self.find(&asked) else { break };
+            let so_far = reply.records().len();
+            self.write_addresses(&hit, family, Owner::Name(target.as_ref()), reply);
+            if reply.records().len() > so_far {
+                return Verdict::Answered;
+            }
+            let Some(next) = self.leads_to(&hit) else { break };
+            chain.push(next);
+        }
+        // A chain that ends nowhere is not shown.
+        reply.drop_from(Section::Answer);
+        Verdict::Answered
+    }
+
+    /// Writes the addresses that a name has by itself.
+    fn write_addresses(&self, hit: &Hit<'_>, family: Family, owner: Owner<'_>, reply: &mut Reply) {
+        let mut all = |addresses: &mut dyn Iterator<Item = IpAddr>| {
+            let wanted = addresses.filter(|&a| family.has(a));
+            wanted.for_each(|a| reply.push_address(Section::Answer, owner, self.rules.ttl, a));
+        };
+        match hit {
+            Hit::Branch => (),
+            Hit::Pod(_, address) => all(&mut std::iter::once(*address)),
+            Hit::NameServers => all(&mut self.server_addresses().into_iter()),
+            Hit::Service(service, ports) => match service.definition.as_ref().map(|d| &d.backing) {
+                Some(Backing::Addresses(addresses)) => all(&mut addresses.distinct()),
+                Some(Backing::Headless) => self.write_service_endpoints(service, *ports, family, owner, reply),
+                _ => (),
+            },
+            Hit::Endpoints(host) => {
+                let first = reply.records().len();
+                self.index().endpoint(host, |slice, entry| {
+                    let address = slice.addresses.get(entry).filter(|&a| family.has(a))?;
+                    if !holds(reply, first, address) {
+                        reply.push_address(Section::Answer, owner, self.rules.ttl, address);
+                    }
+                    None::<()>
+                });
+            }
+        }
+    }
+
+    fn write_service_endpoints(
+        &self,
+        service: &Service,
+        ports: Ports<'_>,
+        family: Family,
+        owner: Owner<'_>,
+        reply: &mut Reply,
+    ) {
+        for (number, slice) in self.index().slices_of(service).enumerate() {
+            if !ports.are_in(&slice.ports) {
+                continue;
+            }
+            for entry in family.numbers(&slice.addresses) {
+                if reply.overflowed() {
+                    return;
+                }
+                if !self.repeats(service, ports, (number, &slice, entry))
+                    && let Some(address) = slice.addresses.get(entry)
+                {
+                    reply.push_address(Section::Answer, owner, self.rules.ttl, address);
+                }
+            }
+        }
+    }
+
+    /// Whether an entry's address stands in an entry before it, in this slice or in one of those before it.
+    pub(super) fn repeats(
+        &self,
+        service: &Service,
+        ports: Ports<'_>,
+        (number, slice, entry): (usize, &Slice, usize),
+    ) -> bool {
+        if slice.repeats && slice.addresses.repeated(entry) {
+            return true;
+        }
+        if !service.overlap {
+            return false;
+        }
+        let Some(address) = slice.addresses.get(entry) else { return false };
+        let mut before = self.index().slices_of(service).take(number).filter(|s| ports.are_in(&s.ports));
+        before.any(|slice| slice.addresses.contains(address))
+    }
+}
+
+/// Whether the answer holds this address among the records from number `first` on.
+fn holds(reply: &Reply, first: usize, address: IpAddr) -> bool {
+    reply.records().skip(first).any(|r| match address {
+        IpAddr::V4(a) => r.raw_data() == a.octets(),
+        IpAddr::V6(a) => r.raw_data() == a.octets(),
+    })
+}
+
+/// CNAME records of a chain through the zone, at most.
+const CHAIN: usize = 11;

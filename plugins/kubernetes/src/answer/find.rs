@@ -1,0 +1,195 @@
+//! From a name to what it stands for.
+
+use super::name::{Below, Node, Ports, Tree};
+use crate::Kubernetes;
+use crate::index::{AddressText, Backing, Found, NameKind, Namespace, Service};
+use crate::setup::Pods;
+use api::{Name, NameRef};
+use std::net::IpAddr;
+
+/// What a name stands for.
+pub enum Hit<'a> {
+    /// The name exists, and has no records of its own.
+    Branch,
+    /// The zone's name servers (`ns.dns`).
+    NameServers,
+    /// A service by one or more of its ports.
+    Service(Found<Service>, Ports<'a>),
+    /// Endpoints of a service by their host; the labels of host, service and namespace.
+    Endpoints(&'a [u8]),
+    /// An address in a pod's name; the labels of pod and namespace.
+    Pod(&'a [u8], IpAddr),
+}
+
+/// The name does not exist.
+pub struct NoSuchName;
+
+/// A name with the zone it is in.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The name, in lower case.
+    pub name: NameRef<'a>,
+    /// Where the zone begins in it.
+    pub zone: usize,
+    /// Whether `ns.dns` is known below the zone.
+    pub name_servers: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// The labels in front of the zone.
+    pub fn labels(&self) -> &'a [u8] {
+        &self.name.as_bytes()[..self.zone]
+    }
+}
+
+impl Kubernetes {
+    /// What a name stands for where addresses, services or names of any kind are asked for.
+    pub(super) fn find<'a>(&self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
+        if asked.name_servers && asked.labels() == b"\x02ns\x03dns" {
+            return Ok(Hit::NameServers);
+        }
+        self.find_record(asked)
+    }
+
+    /// The same but for the name servers, which the types TXT and PTR do not know.
+    pub(super) fn find_record<'a>(&self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
+        let node = Node::read(asked.labels());
+        if !matches!(node, Node::Branch) && crate::zones::is_reverse(asked.name) {
+            return Err(NoSuchName);
+        }
+        match node {
+            Node::Branch => Ok(Hit::Branch),
+            Node::Nothing => Err(NoSuchName),
+            Node::Namespace(tree, label) => self.find_namespace(tree, label),
+            Node::Service { owner, below } => self.find_service(owner, below),
+            Node::Pod { pod, namespace } => self.find_pod(pod, namespace),
+        }
+    }
+
+    fn find_namespace<'a>(&self, tree: Tree, label: &[u8]) -> Result<Hit<'a>, NoSuchName> {
+        let served = tree == Tree::Services || self.rules.pods != Pods::Disabled;
+        let exposed = served && self.rules.lists(label) && self.index().namespace_exists(label);
+        if exposed { Ok(Hit::Branch) } else { Err(NoSuchName) }
+    }
+
+    fn find_service<'a>(&self, owner: &'a [u8], below: Below<'a>) -> Result<Hit<'a>, NoSuchName> {
+        let service = self.index().service(owner).filter(|s| self.exposes(&s.namespace)).ok_or(NoSuchName)?;
+        let definition = service.definition.as_ref().ok_or(NoSuchName)?;
+        let external = match definition.backing {
+            Backing::Nothing => return Err(NoSuchName),
+            Backing::Name(_, NameKind::External) => true,
+            Backing::Name(_, NameKind::InPlaceOfAddress) | Backing::Addresses(_) => {
+                if self.rules.ignore_empty && !self.has_endpoints(&service, Ports::ANY) {
+                    return Err(NoSuchName);
+                }
+                false
+            }
+            Backing::Headless => false,
+        };
+        let known = match below {
+            Below::Endpoint(host) => return self.find_endpoints(host, external),
+            Below::Ports(ports) if external => ports.are_any(),
+            Below::Ports(ports) if matches!(definition.backing, Backing::Headless) => {
+                self.has_endpoints(&service, ports)
+            }
+            Below::Ports(ports) => ports.are_in(&definition.ports),
+        };
+        match below {
+            Below::Ports(ports) if known => Ok(Hit::Service(service, ports)),
+            _ => Err(NoSuchName),
+        }
+    }
+
+    fn find_endpoints<'a>(&self, host: &'a [u8], external: bool) -> Result<Hit<'a>, NoSuchName> {
+        let known = !external && self.index().endpoint(host, |_, _| Some(())).is_some();
+        if known { Ok(Hit::Endpoints(host)) } else { Err(NoSuchName) }
+    }
+
+    fn find_pod<'a>(&self, pod: &'a [u8], namespace: &[u8]) -> Result<Hit<'a>, NoSuchName> {
+        if self.rules.pods == Pods::Disabled || !self.rules.lists(namespace) {
+            return Err(NoSuchName);
+        }
+        let label = &pod[1..pod.len() - namespace.len()];
+        let mut text = [0; 63];
+        let text = decode(label, &mut text);
+        let address: IpAddr = text.parse().map_err(|_| NoSuchName)?;
+        let known = match self.rules.pods {
+            Pods::Disabled => false,
+            Pods::Insecure => self.index().namespace_exists(namespace),
+            Pods::Verified => {
+                let canonical = AddressText::default().write(address) == text.as_bytes();
+                let found = self.index().pod_address(address.to_canonical(), |pod| {
+                    let written = pod.odd.as_ref().map_or(canonical, |odd| **odd == *text.as_bytes());
+                    let here = pod.namespace.exists() && pod.namespace.label.eq_ignore_ascii_case(namespace);
+                    (written && here).then_some(())
+                });
+                found.is_some()
+            }
+        };
+        if known { Ok(Hit::Pod(pod, address.to_canonical())) } else { Err(NoSuchName) }
+    }
+
+    /// Whether names of a namespace are answered.
+    fn exposes(&self, namespace: &Namespace) -> bool {
+        namespace.exists() && self.rules.lists(&namespace.label)
+    }
+
+    /// Whether a service has ready endpoints with one of `ports`.
+    fn has_endpoints(&self, service: &Service, ports: Ports<'_>) -> bool {
+        self.index().slices_of(service).any(|slice| slice.len() > 0 && ports.are_in(&slice.ports))
+    }
+
+    /// The other name that a name leads to, if it does.
+    pub(super) fn leads_to(&self, hit: &Hit<'_>) -> Option<Name> {
+        let owned = |wire: &[u8]| NameRef::read(wire).map(NameRef::to_name);
+        match hit {
+            Hit::Service(service, ports) => match &service.definition.as_ref()?.backing {
+                Backing::Name(name, _) => owned(name),
+                Backing::Headless => {
+                    let mut slices = self.index().slices_of(service).filter(|s| ports.are_in(&s.ports));
+                    slices.find_map(|slice| owned(slice.names.first()?))
+                }
+                Backing::Addresses(_) | Backing::Nothing => None,
+            },
+            Hit::Endpoints(host) => self.index().endpoint(host, |slice, entry| {
+                let number = entry.checked_sub(slice.addresses.len())?;
+                owned(slice.names.get(number)?)
+            }),
+            Hit::Branch | Hit::NameServers | Hit::Pod(..) => None,
+        }
+    }
+}
+
+/// The address that a pod's label stands for, as text (spec 6).
+fn decode<'a>(label: &[u8], space: &'a mut [u8; 63]) -> &'a str {
+    let double = label.windows(2).any(|w| w == b"--");
+    let dotted = !double && label.iter().filter(|&&b| b == b'-').count() == 3;
+    let text = &mut space[..label.len()];
+    for (to, from) in text.iter_mut().zip(label) {
+        *to = match from {
+            b'-' if dotted => b'.',
+            b'-' => b':',
+            other => *other,
+        };
+    }
+    std::str::from_utf8(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_pods_are_addresses() {
+        for (label, text) in [
+            ("10-244-0-1", "10.244.0.1"),
+            ("fd00--1", "fd00::1"),
+            ("--1-2", "::1:2"),
+            ("1-2-3", "1:2:3"),
+            ("a", "a"),
+            ("1-2-3-4-5", "1:2:3:4:5"),
+        ] {
+            assert_eq!(decode(label.as_bytes(), &mut [0; 63]), text);
+        }
+    }
+}

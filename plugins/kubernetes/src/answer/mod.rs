@@ -1,0 +1,144 @@
+//! Answers, written straight from the index into the reply.
+
+mod address;
+mod apex;
+mod find;
+mod name;
+mod reverse;
+mod service;
+mod target;
+
+use crate::Kubernetes;
+use crate::zones::Zone;
+use api::{Name, NameRef, Owner, Question, RecordType, Reply, Section};
+use find::{Asked, Hit, NoSuchName};
+
+/// How far an answer came.
+pub enum Verdict {
+    /// The reply holds all records that there are; without any, the name exists and the type does not.
+    Answered,
+    /// The name does not exist.
+    NoSuchName,
+    /// The reply holds the CNAME records up to a name that this directive does not answer for.
+    Elsewhere(Name),
+}
+
+/// A question to the cluster, with the zone it concerns.
+pub struct Request<'a> {
+    /// The question.
+    pub question: &'a Question,
+    /// The zone.
+    pub zone: &'a Zone,
+    /// Where the zone begins in the name asked for.
+    pub offset: usize,
+}
+
+impl<'a> Request<'a> {
+    /// The zone in the client's letters.
+    fn letters(&self) -> NameRef<'a> {
+        self.question.original().suffix(self.offset)
+    }
+
+    /// What names of services and name servers end in.
+    fn suffix(&self) -> NameRef<'a> {
+        self.zone.mangled.as_ref().map_or_else(|| self.letters(), Name::as_ref)
+    }
+
+    /// Whether the client wrote the zone in lower case. CoreDNS knows the name servers only then (spec 7.2).
+    fn is_plain(&self) -> bool {
+        self.letters() == self.zone.name.as_ref()
+    }
+
+    /// The name asked for.
+    fn asked(&self) -> Asked<'a> {
+        let name_servers = self.zone.name_servers && self.is_plain();
+        Asked { name: self.question.name(), zone: self.offset, name_servers }
+    }
+}
+
+impl From<NoSuchName> for Verdict {
+    fn from(_: NoSuchName) -> Verdict {
+        Verdict::NoSuchName
+    }
+}
+
+impl From<Result<Hit<'_>, NoSuchName>> for Verdict {
+    /// No records, whether or not the name exists.
+    fn from(found: Result<Hit<'_>, NoSuchName>) -> Verdict {
+        if found.is_ok() { Verdict::Answered } else { Verdict::NoSuchName }
+    }
+}
+
+impl Kubernetes {
+    /// Writes the records that answer `request` into `reply`, which is begun and empty.
+    pub(crate) fn answer(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
+        let asked = request.asked();
+        match request.question.rtype {
+            RecordType::A | RecordType::AAAA => self.addresses(request, reply),
+            RecordType::SRV => self.services(request, reply),
+            RecordType::PTR => self.pointers(request, reply),
+            RecordType::CNAME => self.alias(request, reply),
+            RecordType::TXT => self.text(request, reply),
+            RecordType::MX => self.find(&asked).into(),
+            RecordType::SOA => {
+                if request.offset == 0 {
+                    self.soa(request.question, 0, Section::Answer, reply);
+                }
+                Verdict::Answered
+            }
+            RecordType::NS if request.offset == 0 && request.is_plain() => self.name_servers(request, reply),
+            _ => self.other(request, reply),
+        }
+    }
+
+    /// The one CNAME of a name that leads to another.
+    fn alias(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
+        let found = self.find(&request.asked());
+        if let Some(target) = found.as_ref().ok().and_then(|hit| self.leads_to(hit)) {
+            self.cname(Owner::Question, target.as_ref(), reply);
+        }
+        found.into()
+    }
+
+    /// The version of the naming scheme; other names have no text (spec 7.3).
+    fn text(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
+        let asked = request.asked();
+        if asked.labels() == b"\x0bdns-version" {
+            reply.push(Section::Answer, Owner::Question, RecordType::TXT, VERSION_TTL, |d| d.text(VERSION));
+            return Verdict::Answered;
+        }
+        match self.find_record(&asked) {
+            Ok(Hit::Branch) => Verdict::NoSuchName,
+            found => found.into(),
+        }
+    }
+
+    /// Types of which there are no records: whether the name exists. A name that leads elsewhere is looked up nevertheless.
+    fn other(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
+        let verdict = self.addresses(request, reply);
+        reply.drop_from(Section::Answer);
+        verdict
+    }
+
+    fn cname(&self, owner: Owner<'_>, target: NameRef<'_>, reply: &mut Reply) {
+        reply.push(Section::Answer, owner, RecordType::CNAME, self.rules.ttl, |d| d.name(target));
+    }
+
+    /// The SOA record of the zone that begins at `offset` in the question.
+    pub(crate) fn soa(&self, question: &Question, offset: usize, section: Section, reply: &mut Reply) {
+        debug_assert!(offset < question.name().as_bytes().len());
+        let ttl = self.rules.ttl;
+        reply.push(section, Owner::Suffix(offset), RecordType::SOA, ttl.min(NEGATIVE_TTL), |d| {
+            d.under_question_compressed(b"\x02ns\x03dns", offset);
+            d.under_question_compressed(b"\x0ahostmaster", offset);
+            [self.index().serial(), 7200, 1800, 86_400, ttl].into_iter().for_each(|n| d.u32(n));
+        });
+    }
+}
+
+/// The version of the naming scheme that is followed.
+const VERSION: &[u8] = b"1.1.0";
+/// In seconds, as CoreDNS has it.
+const VERSION_TTL: u32 = 28_800;
+/// What the SOA record's own TTL is at most, in seconds.
+const NEGATIVE_TTL: u32 = 300;

@@ -1,0 +1,170 @@
+//! What the labels in front of a zone mean (spec 2).
+
+use crate::index::Port;
+
+/// A name below a zone, read from its labels. Labels are lower-case, in wire form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Node<'a> {
+    /// The zone itself, `svc` or `pod`: exists, and has no records of its own.
+    Branch,
+    /// `NS.svc` or `NS.pod`.
+    Namespace(Tree, &'a [u8]),
+    /// A name of a service or of something below it.
+    Service {
+        /// The labels of service and namespace.
+        owner: &'a [u8],
+        /// What stands in front of them.
+        below: Below<'a>,
+    },
+    /// `IP.NS.pod`.
+    Pod {
+        /// The labels of address and namespace.
+        pod: &'a [u8],
+        /// The label of the namespace.
+        namespace: &'a [u8],
+    },
+    /// A name that means nothing.
+    Nothing,
+}
+
+/// The two trees of a cluster zone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tree {
+    Services,
+    Pods,
+}
+
+/// What stands in front of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Below<'a> {
+    /// Nothing, or port and protocol.
+    Ports(Ports<'a>),
+    /// A host; the labels of host, service and namespace.
+    Endpoint(&'a [u8]),
+}
+
+/// Which ports are asked for; an empty text stands for any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ports<'a> {
+    port: &'a [u8],
+    protocol: &'a [u8],
+}
+
+/// Labels in front of a zone: `PORT.PROTO.SVC.NS.svc` has most.
+const LABELS: usize = 5;
+
+impl Node<'_> {
+    /// Reads the labels in front of a zone.
+    pub fn read(labels: &[u8]) -> Node<'_> {
+        let (mut starts, mut count, mut at) = ([0; LABELS], 0, 0);
+        while at < labels.len() {
+            let Some(start) = starts.get_mut(count) else { return Node::Nothing };
+            *start = at;
+            count += 1;
+            at += usize::from(labels[at]) + 1;
+        }
+        // The start of the label with this number, counted from the zone.
+        let start = |number: usize| count.checked_sub(number).map(|i| starts[i]);
+        let Some(top) = start(1) else { return Node::Branch };
+        let tree = match &labels[top..] {
+            b"\x03svc" => Tree::Services,
+            b"\x03pod" => Tree::Pods,
+            _ => return Node::Nothing,
+        };
+        let Some(namespace) = start(2) else { return Node::Branch };
+        let Some(service) = start(3) else { return Node::Namespace(tree, &labels[namespace..top]) };
+        let owner = &labels[service..top];
+        if tree == Tree::Pods {
+            return Node::Pod { pod: owner, namespace: &labels[namespace..top] };
+        }
+        let below = match (start(4), start(5)) {
+            (None, _) => Below::Ports(Ports::ANY),
+            (Some(host), None) => Below::Endpoint(&labels[host..top]),
+            (Some(protocol), Some(port)) => Below::Ports(Ports {
+                port: without_underscore(&labels[port + 1..protocol]),
+                protocol: without_underscore(&labels[protocol + 1..service]),
+            }),
+        };
+        Node::Service { owner, below }
+    }
+}
+
+impl Ports<'_> {
+    /// All ports, also those of an object that has none.
+    pub const ANY: Ports<'static> = Ports { port: b"", protocol: b"" };
+
+    /// Those among `ports` that are asked for.
+    pub fn among(self, ports: &[Port]) -> impl Iterator<Item = &Port> {
+        ports.iter().filter(move |p| matches(self.port, &p.name) && matches(self.protocol, &p.protocol))
+    }
+
+    /// How many of `ports` are asked for; an object without ports counts as one port without name, protocol and number.
+    pub fn count(self, ports: &[Port]) -> usize {
+        if ports.is_empty() { usize::from(self.are_any()) } else { self.among(ports).count() }
+    }
+
+    /// Whether one of `ports` is asked for, or there are none and none is asked for.
+    pub fn are_in(self, ports: &[Port]) -> bool {
+        if ports.is_empty() { self.are_any() } else { self.among(ports).next().is_some() }
+    }
+
+    /// Whether any port is meant.
+    pub fn are_any(self) -> bool {
+        self.port.is_empty() && self.protocol.is_empty()
+    }
+}
+
+fn matches(asked: &[u8], name: &[u8]) -> bool {
+    asked.is_empty() || asked.eq_ignore_ascii_case(name)
+}
+
+fn without_underscore(label: &[u8]) -> &[u8] {
+    label.strip_prefix(b"_").unwrap_or(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::Name;
+
+    #[test]
+    fn names_are_read_from_the_zone_upwards() {
+        let ports = |port, protocol| Below::Ports(Ports { port, protocol });
+        let owner = &b"\x01w\x01n"[..];
+        for (text, node) in [
+            ("", Node::Branch),
+            ("svc", Node::Branch),
+            ("pod", Node::Branch),
+            ("x", Node::Nothing),
+            ("w.n.x", Node::Nothing),
+            ("n.svc", Node::Namespace(Tree::Services, b"\x01n")),
+            ("n.pod", Node::Namespace(Tree::Pods, b"\x01n")),
+            ("w.n.svc", Node::Service { owner, below: ports(b"", b"") }),
+            ("e.w.n.svc", Node::Service { owner, below: Below::Endpoint(b"\x01e\x01w\x01n") }),
+            ("_http._tcp.w.n.svc", Node::Service { owner, below: ports(b"http", b"tcp") }),
+            ("http.tcp.w.n.svc", Node::Service { owner, below: ports(b"http", b"tcp") }),
+            ("__a._.w.n.svc", Node::Service { owner, below: ports(b"_a", b"") }),
+            ("x._http._tcp.w.n.svc", Node::Nothing),
+            ("x.y.w.n.pod", Node::Pod { pod: owner, namespace: b"\x01n" }),
+            ("x.y.z.w.n.pod", Node::Nothing),
+        ] {
+            let name = if text.is_empty() { Name::root() } else { Name::from_text(text).unwrap() };
+            let (_, labels) = name.as_bytes().split_last().unwrap();
+            assert_eq!(Node::read(labels), node, "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_chosen_by_name_and_protocol() {
+        let port =
+            |name: &[u8], protocol: &[u8]| Port { name: name.into(), protocol: protocol.into(), number: Some(1) };
+        let all = [port(b"dns", b"UDP"), port(b"dns-tcp", b"TCP"), port(b"metrics", b"TCP")];
+        let count = |port, protocol| Ports { port, protocol }.count(&all);
+        assert_eq!(count(b"", b""), 3);
+        assert_eq!(count(b"", b"tcp"), 2);
+        assert_eq!(count(b"dns", b""), 1);
+        assert_eq!(count(b"dns", b"tcp"), 0);
+        assert!(Ports::ANY.are_in(&[]) && Ports::ANY.count(&[]) == 1);
+        assert!(!Ports { port: b"a", protocol: b"" }.are_in(&[]));
+    }
+}

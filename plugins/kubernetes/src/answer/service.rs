@@ -1,0 +1,209 @@
+//! SRV records, with the addresses of their targets.
+
+use super::find::Hit;
+use super::name::Ports;
+use super::target::{Target, owner};
+use super::{Request, Verdict};
+use crate::Kubernetes;
+use crate::index::{Addresses, Backing, HostSpace, Port, Service, Slice};
+use api::{NameRef, RecordType, Reply, Section};
+use std::net::IpAddr;
+
+impl Kubernetes {
+    /// The ports of the name asked for.
+    pub(super) fn services(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
+        let hit = match self.find(&request.asked()) {
+            Ok(hit) => hit,
+            Err(no) => return no.into(),
+        };
+        let mut writer = Writer { request, ttl: self.rules.ttl, weight: 0, reply };
+        match hit {
+            Hit::Branch | Hit::NameServers => (),
+            Hit::Pod(pod, address) => writer.pod(pod, address),
+            Hit::Endpoints(host) => self.endpoint_services(host, &mut writer),
+            Hit::Service(service, ports) => {
+                let Some(definition) = &service.definition else { return Verdict::Answered };
+                match &definition.backing {
+                    Backing::Addresses(addresses) => writer.cluster(&service, ports, &definition.ports, addresses),
+                    Backing::Headless => self.headless_services(&service, ports, &mut writer),
+                    Backing::Name(..) | Backing::Nothing => (),
+                }
+            }
+        }
+        Verdict::Answered
+    }
+
+    /// Each port of each endpoint of a headless service.
+    fn headless_services(&self, service: &Service, ports: Ports<'_>, writer: &mut Writer<'_, '_>) {
+        let slices = || self.index().slices_of(service).enumerate().filter(|(_, s)| ports.are_in(&s.ports));
+        writer.weigh(slices().map(|(_, s)| s.addresses.len() * ports.count(&s.ports)).sum());
+        let mut seen = Seen::default();
+        for (_, slice) in slices() {
+            for entry in 0..slice.addresses.len() {
+                if writer.reply.overflowed() {
+                    return;
+                }
+                writer.ports(&slice, entry, ports, &mut seen);
+            }
+        }
+        for (number, slice) in slices().filter(|(_, s)| has_number(ports, &s.ports)) {
+            for entry in 0..slice.addresses.len() {
+                if writer.reply.overflowed() {
+                    return;
+                }
+                if !self.repeats(service, ports, (number, &slice, entry)) {
+                    writer.glue(&slice, entry);
+                }
+            }
+        }
+    }
+
+    /// Each port of the endpoints with this host.
+    fn endpoint_services(&self, host: &[u8], writer: &mut Writer<'_, '_>) {
+        let each = |look: &mut dyn FnMut(&Slice, usize)| {
+            self.index().endpoint(host, |slice, entry| {
+                (entry < slice.addresses.len()).then(|| look(slice, entry));
+                None::<()>
+            });
+        };
+        let mut pairs = 0;
+        each(&mut |slice, _| pairs += Ports::ANY.count(&slice.ports));
+        writer.weigh(pairs);
+        let mut seen = Seen::default();
+        each(&mut |slice, entry| writer.ports(slice, entry, Ports::ANY, &mut seen));
+        each(&mut |slice, entry| {
+            if has_number(Ports::ANY, &slice.ports) && !writer.has_glue(slice, entry) {
+                writer.glue(slice, entry);
+            }
+        });
+    }
+}
+
+/// Writes the records of one answer.
+struct Writer<'a, 'r> {
+    request: &'a Request<'a>,
+    ttl: u32,
+    weight: u16,
+    reply: &'r mut Reply,
+}
+
+impl Writer<'_, '_> {
+    /// Sets the weight of each of so many records (spec 3): they are counted before those that are the same become one.
+    fn weigh(&mut self, records: usize) {
+        self.weight = 100usize.checked_div(records).map_or(100, |weight| weight.max(1) as u16);
+    }
+
+    fn srv(&mut self, port: u16, target: NameRef<'_>) {
+        self.reply.push(Section::Answer, api::Owner::Question, RecordType::SRV, self.ttl, |d| {
+            [0, self.weight, port].into_iter().for_each(|n| d.u16(n));
+            d.name(target);
+        });
+    }
+
+    fn address(&mut self, target: NameRef<'_>, address: IpAddr) {
+        let owner = owner(target, self.request.question.original());
+        self.reply.push_address(Section::Additional, owner, self.ttl, address);
+    }
+
+    /// A pod's name has no port: the record points to the name itself.
+    fn pod(&mut self, pod: &[u8], address: IpAddr) {
+        let mut target = Target::new();
+        let Some(target) = target.write([pod, b"", b"\x03pod"], self.request.suffix()) else { return };
+        self.weigh(1);
+        self.srv(0, target);
+        self.address(target, address);
+    }
+
+    /// Ports of a service with cluster addresses.
+    fn cluster(&mut self, service: &Service, ports: Ports<'_>, all: &[Port], addresses: &Addresses) {
+        let mut target = Target::new();
+        let Some(target) = target.write([&service.owner, b"", b"\x03svc"], self.request.suffix()) else { return };
+        self.weigh(ports.count(all) * addresses.len());
+        let numbers = || ports.among(all).filter_map(|p| p.number);
+        for (at, number) in numbers().enumerate() {
+            if !numbers().take(at).any(|n| n == number) {
+                self.srv(number, target);
+            }
+        }
+        if numbers().next().is_some() {
+            addresses.distinct().for_each(|a| self.address(target, a));
+        }
+    }
+
+    /// Ports of one endpoint, but for records that are there already.
+    fn ports(&mut self, slice: &Slice, entry: usize, ports: Ports<'_>, seen: &mut Seen) {
+        let (mut space, mut target) = (HostSpace::default(), Target::new());
+        let host = slice.host(entry, &mut space);
+        let Some(target) = target.write([host, &slice.owner, b"\x03svc"], self.request.suffix()) else { return };
+        for number in ports.among(&slice.ports).filter_map(|p| p.number) {
+            if !(seen.maybe(host, number) && self.has_srv(number, target)) {
+                self.srv(number, target);
+            }
+        }
+    }
+
+    fn has_srv(&self, port: u16, target: NameRef<'_>) -> bool {
+        self.reply.records().any(|r| {
+            let data = r.raw_data();
+            data.get(4..6) == Some(&port.to_be_bytes()) && data.get(6..) == Some(target.as_bytes())
+        })
+    }
+
+    /// The address of one endpoint.
+    fn glue(&mut self, slice: &Slice, entry: usize) {
+        let (mut space, mut target) = (HostSpace::default(), Target::new());
+        let labels = [slice.host(entry, &mut space), &slice.owner, b"\x03svc"];
+        if let (Some(target), Some(address)) = (target.write(labels, self.request.suffix()), slice.addresses.get(entry))
+        {
+            self.address(target, address);
+        }
+    }
+
+    /// Whether the address of one endpoint is there already; all that are there belong to one host.
+    fn has_glue(&self, slice: &Slice, entry: usize) -> bool {
+        let glue = self.reply.records().filter(|r| r.section() == Section::Additional);
+        glue.map(|r| r.raw_data()).any(|data| match slice.addresses.get(entry) {
+            Some(IpAddr::V4(a)) => data == a.octets(),
+            Some(IpAddr::V6(a)) => data == a.octets(),
+            None => true,
+        })
+    }
+}
+
+/// Whether one of the ports asked for can stand in an SRV record.
+fn has_number(ports: Ports<'_>, all: &[Port]) -> bool {
+    ports.among(all).any(|p| p.number.is_some())
+}
+
+/// Which records may have been written: spares most of the comparisons with those that were.
+#[derive(Default)]
+struct Seen {
+    bits: [u128; 32],
+}
+
+impl Seen {
+    /// Whether a host with a port may have been seen before.
+    fn maybe(&mut self, host: &[u8], port: u16) -> bool {
+        let mix = |hash: u32, octet: &u8| (hash ^ u32::from(*octet)).wrapping_mul(0x0100_0193);
+        let hash = host.iter().chain(&port.to_be_bytes()).fold(0x811c_9dc5, mix);
+        let hash = hash ^ (hash >> 16);
+        let (word, bit) = (&mut self.bits[hash as usize >> 7 & 31], 1 << (hash & 127));
+        let seen = *word & bit != 0;
+        *word |= bit;
+        seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_never_taken_for_new() {
+        let mut seen = Seen::default();
+        let hosts: Vec<String> = (0..500).map(|n| format!("host-{n}")).collect();
+        let new = hosts.iter().filter(|host| !seen.maybe(host.as_bytes(), 80)).count();
+        assert!(new > 400, "{new}");
+        assert!(hosts.iter().all(|host| seen.maybe(host.as_bytes(), 80)));
+    }
+}

@@ -1,0 +1,111 @@
+//! The syntax of the directive.
+
+mod properties;
+
+use crate::Kubernetes;
+use crate::cluster::{self, Cluster};
+use crate::zones::Zones;
+use api::corefile::{ConfigError, Cursor, value};
+use api::{NameRef, Setup};
+use properties::Properties;
+use std::net::IpAddr;
+
+/// What is answered, apart from what the cluster holds.
+pub struct Rules {
+    /// Of all records but two kinds, in seconds (`ttl`).
+    pub ttl: u32,
+    /// Names of pods (`pods`).
+    pub pods: Pods,
+    /// Services without ready endpoints do not exist (`ignore empty_service`).
+    pub ignore_empty: bool,
+    /// The only namespaces, sorted; none stands for all (`namespaces`).
+    pub namespaces: Vec<String>,
+    /// Where this server is to be found, loopback aside.
+    pub local: Vec<IpAddr>,
+}
+
+/// Which names of pods are answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pods {
+    /// None.
+    Disabled,
+    /// Every address, whether or not a pod has it.
+    Insecure,
+    /// Those of pods that exist.
+    Verified,
+}
+
+impl Rules {
+    /// Whether the directive names a namespace, or names none; `label` in wire form.
+    pub fn lists(&self, label: &[u8]) -> bool {
+        let listed = || self.namespaces.binary_search_by(|n| n.as_bytes().cmp(label.get(1..).unwrap_or_default()));
+        !self.names_namespaces() || listed().is_ok()
+    }
+
+    /// Whether the directive names namespaces.
+    pub fn names_namespaces(&self) -> bool {
+        !self.namespaces.is_empty()
+    }
+}
+
+/// Reads the directive and begins to follow the cluster.
+pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
+    let mut c = setup.cursor();
+    let mut read = None;
+    while c.next() {
+        if read.is_some() {
+            return Err(c.once_err());
+        }
+        read = Some(stanza(setup, &mut c)?);
+    }
+    let Some((zones, properties)) = read else { return Ok(()) };
+    let config = properties.cluster();
+    let clock = setup.clock();
+    let follow = |tasks: &mut _| Cluster::follow(&config, clock, tasks).map_err(|e| c.bare(e));
+    let cluster = setup.carry(&format!("{config:?}"), follow)?;
+    setup.gate(cluster::synced(cluster.clone(), properties.startup_timeout));
+    let local = local_addresses(setup);
+    let Properties { ttl, pods, ignore_empty, namespaces, fallthrough, .. } = properties;
+    let rules = Rules { ttl, pods, ignore_empty, namespaces, local };
+    setup.add(Kubernetes { zones, rules, fallthrough, cluster });
+    Ok(())
+}
+
+/// Reads the one line with its block.
+fn stanza(setup: &Setup<'_>, c: &mut Cursor<'_>) -> Result<(Zones, Properties), ConfigError> {
+    let arguments = c.remaining_args();
+    let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
+    let zones = value::zones_or(&arguments, block.iter().map(String::as_str));
+    let zones = Zones::new(&zones).ok_or_else(|| c.bare("non-reverse zone name must be used"))?;
+    let mut properties = Properties::default();
+    while c.next_block() {
+        properties.read(setup, c)?;
+    }
+    properties.check(c)?;
+    Ok((zones, properties))
+}
+
+/// The addresses of this machine; none with `bind` (spec 7.2).
+fn local_addresses(setup: &mut Setup<'_>) -> Vec<IpAddr> {
+    if setup.options().bind.is_some() {
+        return Vec::new();
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|e| {
+        tracing::warn!("cannot read this machine's addresses: {e}");
+        Vec::new()
+    });
+    interfaces.into_iter().map(|i| i.ip()).filter(|a| !a.is_loopback()).collect()
+}
+
+/// Which names that do not exist are passed on.
+#[derive(Clone, Debug, Default)]
+pub struct Fallthrough {
+    zones: Vec<api::Name>,
+}
+
+impl Fallthrough {
+    /// Whether a lower-case name is passed on.
+    pub fn covers(&self, name: NameRef<'_>) -> bool {
+        self.zones.iter().any(|zone| name.is_below(zone.as_ref()))
+    }
+}

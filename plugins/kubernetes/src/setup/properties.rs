@@ -1,0 +1,270 @@
+//! The properties in the directive's block, each as CoreDNS reads it.
+
+use super::{Fallthrough, Pods};
+use crate::cluster::{Config, Source};
+use crate::connect::Place;
+use crate::index::Kind;
+use crate::selector::Selector;
+use api::corefile::{ConfigError, Cursor, value};
+use api::gotext::{GoDuration, parse_int, quote};
+use api::{Name, Setup};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the block says; where it says nothing, the default.
+pub struct Properties {
+    pub ttl: u32,
+    pub pods: Pods,
+    pub ignore_empty: bool,
+    pub namespaces: Vec<String>,
+    pub fallthrough: Fallthrough,
+    pub startup_timeout: Duration,
+    endpoint: Option<String>,
+    tls: Option<[String; 3]>,
+    kubeconfig: Option<(String, Option<String>)>,
+    manifests: Vec<PathBuf>,
+    qps: f64,
+    burst: u32,
+    inflight: u32,
+    labels: Selector,
+    namespace_labels: Option<Selector>,
+    pod_names: bool,
+    endpoints: bool,
+}
+
+impl Default for Properties {
+    fn default() -> Self {
+        Properties {
+            ttl: 5,
+            pods: Pods::Disabled,
+            ignore_empty: false,
+            namespaces: Vec::new(),
+            fallthrough: Fallthrough::default(),
+            startup_timeout: Duration::from_secs(5),
+            endpoint: None,
+            tls: None,
+            kubeconfig: None,
+            manifests: Vec::new(),
+            qps: 0.0,
+            burst: 0,
+            inflight: 0,
+            labels: Selector::default(),
+            namespace_labels: None,
+            pod_names: false,
+            endpoints: true,
+        }
+    }
+}
+
+type Done = Result<(), ConfigError>;
+
+impl Properties {
+    /// Reads the property that the cursor stands on.
+    pub fn read(&mut self, setup: &Setup<'_>, c: &mut Cursor<'_>) -> Done {
+        match c.val() {
+            "endpoint" => self.endpoint(c),
+            "tls" => self.tls(setup, c),
+            "kubeconfig" => self.kubeconfig(setup, c),
+            "manifests" => self.manifests(setup, c),
+            "apiserver_qps" => self.qps(c),
+            "apiserver_burst" => whole(c).map(|n| self.burst = n),
+            "apiserver_max_inflight" => whole(c).map(|n| self.inflight = n),
+            "namespaces" => self.namespaces(c),
+            "labels" => selector(c, "label").map(|s| self.labels = s),
+            "namespace_labels" => selector(c, "namespace_label").map(|s| self.namespace_labels = Some(s)),
+            "pods" => self.pods(c),
+            "endpoint_pod_names" => flag(c).map(|()| self.pod_names = true),
+            "noendpoints" => flag(c).map(|()| self.endpoints = false),
+            "ttl" => self.ttl(c),
+            "fallthrough" => self.fallthrough(c),
+            "ignore" => self.ignore(c),
+            "startup_timeout" => self.startup_timeout(c),
+            later @ ("multicluster" | "zonal") => Err(c.err(format!("property '{later}' is not supported yet"))),
+            unknown => Err(c.err(format!("unknown property '{unknown}'"))),
+        }
+    }
+
+    /// Checks what one property alone does not tell. The cursor stands at the end of the block.
+    pub fn check(&mut self, c: &Cursor<'_>) -> Done {
+        self.namespaces.sort_unstable();
+        if !self.namespaces.is_empty() && self.namespace_labels.is_some() {
+            return Err(c.err("namespaces and namespace_labels cannot both be set"));
+        }
+        if !self.manifests.is_empty() && (self.endpoint.is_some() || self.kubeconfig.is_some()) {
+            return Err(c.err("manifests and an API server cannot both be set"));
+        }
+        Ok(())
+    }
+
+    /// What decides which objects are known.
+    pub fn cluster(&self) -> Config {
+        let mut kinds = vec![Kind::Service, Kind::Namespace];
+        kinds.extend(self.endpoints.then_some(Kind::EndpointSlice));
+        kinds.extend((self.pods == Pods::Verified).then_some(Kind::Pod));
+        Config {
+            source: self.source(),
+            labels: self.labels.clone(),
+            namespace_labels: self.namespace_labels.clone().unwrap_or_default(),
+            kinds,
+            pod_names: self.pod_names,
+        }
+    }
+
+    fn source(&self) -> Source {
+        if !self.manifests.is_empty() {
+            return Source::Manifests(self.manifests.clone());
+        }
+        let place = match (&self.kubeconfig, &self.endpoint) {
+            (Some((file, context)), _) => Place::Kubeconfig { file: file.clone(), context: context.clone() },
+            (None, Some(url)) => Place::Endpoint { url: url.clone(), tls: self.tls.clone() },
+            (None, None) => Place::InCluster,
+        };
+        Source::Api { place, qps: self.qps, burst: self.burst, inflight: self.inflight }
+    }
+}
+
+/// Where the cluster is.
+impl Properties {
+    fn endpoint(&mut self, c: &mut Cursor<'_>) -> Done {
+        let urls = c.remaining_args();
+        let first = *urls.first().ok_or_else(|| c.arg_err())?;
+        if urls.len() > 1 {
+            tracing::warn!(
+                "Multiple endpoints have been deprecated, only the first specified endpoint '{first}' is used"
+            );
+        }
+        self.endpoint = Some(first.to_owned());
+        Ok(())
+    }
+
+    fn tls(&mut self, setup: &Setup<'_>, c: &mut Cursor<'_>) -> Done {
+        let files = c.remaining_args();
+        let files: [&str; 3] = files.try_into().map_err(|_| c.arg_err())?;
+        self.tls = Some(files.map(|file| setup.path(file)));
+        Ok(())
+    }
+
+    fn kubeconfig(&mut self, setup: &Setup<'_>, c: &mut Cursor<'_>) -> Done {
+        self.kubeconfig = match *c.remaining_args() {
+            [file] => Some((setup.path(file), None)),
+            [file, context] => Some((setup.path(file), Some(context.to_owned()))),
+            _ => return Err(c.arg_err()),
+        };
+        Ok(())
+    }
+
+    fn manifests(&mut self, setup: &Setup<'_>, c: &mut Cursor<'_>) -> Done {
+        let paths = c.remaining_args();
+        if paths.is_empty() {
+            return Err(c.arg_err());
+        }
+        self.manifests.extend(paths.into_iter().map(|path| PathBuf::from(setup.path(path))));
+        Ok(())
+    }
+
+    fn qps(&mut self, c: &mut Cursor<'_>) -> Done {
+        let [text] = *c.remaining_args() else { return Err(c.arg_err()) };
+        let fault = |why| c.err(format!("invalid apiserver_qps {}: {why}", quote(text)));
+        self.qps = parse_float(text).map_err(fault)?;
+        if self.qps < 0.0 { Err(c.err("apiserver_qps must be >= 0")) } else { Ok(()) }
+    }
+
+    fn startup_timeout(&mut self, c: &mut Cursor<'_>) -> Done {
+        let text = *c.remaining_args().first().ok_or_else(|| c.arg_err())?;
+        let timeout =
+            GoDuration::parse(text).map_err(|why| c.bare(format!("failed to parse startup_timeout: {text}, {why}")))?;
+        self.startup_timeout = timeout
+            .unsigned()
+            .filter(|timeout| !timeout.is_zero())
+            .ok_or_else(|| c.bare(format!("startup_timeout must be greater than 0: {timeout}")))?;
+        Ok(())
+    }
+}
+
+/// What is answered.
+impl Properties {
+    fn namespaces(&mut self, c: &mut Cursor<'_>) -> Done {
+        let names = c.remaining_args();
+        if names.is_empty() {
+            return Err(c.arg_err());
+        }
+        self.namespaces.extend(names.into_iter().map(str::to_owned));
+        Ok(())
+    }
+
+    fn pods(&mut self, c: &mut Cursor<'_>) -> Done {
+        self.pods = match *c.remaining_args() {
+            ["disabled"] => Pods::Disabled,
+            ["insecure"] => Pods::Insecure,
+            ["verified"] => Pods::Verified,
+            [other] => {
+                let known = "disabled, verified, insecure";
+                return Err(c.bare(format!("wrong value for pods: {other},  must be one of: {known}")));
+            }
+            _ => return Err(c.arg_err()),
+        };
+        Ok(())
+    }
+
+    fn ttl(&mut self, c: &mut Cursor<'_>) -> Done {
+        let text = *c.remaining_args().first().ok_or_else(|| c.arg_err())?;
+        let ttl = parse_int(text).map_err(|why| c.bare(why))?;
+        let range = || c.err(format!("ttl must be in range [0, 3600]: {ttl}"));
+        self.ttl = u32::try_from(ttl).ok().filter(|&ttl| ttl <= 3600).ok_or_else(range)?;
+        Ok(())
+    }
+
+    fn fallthrough(&mut self, c: &mut Cursor<'_>) -> Done {
+        let zones = c.remaining_args();
+        self.fallthrough = Fallthrough {
+            zones: match *zones {
+                [] => vec![Name::root()],
+                _ => zones.iter().flat_map(|z| value::zones(z)).filter_map(|z| Name::from_text(&z).ok()).collect(),
+            },
+        };
+        Ok(())
+    }
+
+    fn ignore(&mut self, c: &mut Cursor<'_>) -> Done {
+        match c.remaining_args().first() {
+            None => (),
+            Some(&"empty_service") => self.ignore_empty = true,
+            Some(other) => return Err(c.bare(format!("unable to parse ignore value: '{other}'"))),
+        }
+        Ok(())
+    }
+}
+
+/// A property without arguments.
+fn flag(c: &mut Cursor<'_>) -> Done {
+    if c.remaining_args().is_empty() { Ok(()) } else { Err(c.arg_err()) }
+}
+
+/// A property with one whole number that is not negative.
+fn whole(c: &mut Cursor<'_>) -> Result<u32, ConfigError> {
+    let name = c.val();
+    let [text] = *c.remaining_args() else { return Err(c.arg_err()) };
+    let number = parse_int(text).map_err(|why| c.err(format!("invalid {name} {}: {why}", quote(text))))?;
+    if number < 0 {
+        return Err(c.err(format!("{name} must be >= 0")));
+    }
+    Ok(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// A property with a label selector, whose words may stand for themselves.
+fn selector(c: &mut Cursor<'_>, what: &str) -> Result<Selector, ConfigError> {
+    let words = c.remaining_args();
+    if words.is_empty() {
+        return Err(c.arg_err());
+    }
+    let text = words.join(" ");
+    Selector::parse(&text).map_err(|why| c.bare(format!("unable to parse {what} selector value: '{text}': {why}")))
+}
+
+/// Reads a number as Go does into 32 bits (`strconv.ParseFloat`).
+fn parse_float(text: &str) -> Result<f64, String> {
+    let fault = |why| format!("strconv.ParseFloat: parsing {}: {why}", quote(text));
+    let number: f64 = text.parse().map_err(|_| fault("invalid syntax"))?;
+    let named = text.to_ascii_lowercase().contains("inf");
+    if number.abs() > f64::from(f32::MAX) && !named { Err(fault("value out of range")) } else { Ok(number) }
+}

@@ -56,6 +56,11 @@ impl GoDuration {
         GoDuration { nanos: seconds.saturating_mul(SECOND as i64) }
     }
 
+    /// So many nanoseconds.
+    pub fn nanos(self) -> i64 {
+        self.nanos
+    }
+
     /// The duration, if it is not negative.
     pub fn unsigned(self) -> Option<Duration> {
         u64::try_from(self.nanos).ok().map(Duration::from_nanos)

@@ -1,0 +1,353 @@
+//! The lines of the directive: one stanza after the other, in the order in which CoreDNS asks and refuses.
+
+use crate::connection::Proto;
+use crate::health::Check;
+use crate::metrics::{Directive, RCODES};
+use crate::policy::Policy;
+use crate::pool::Keep;
+use crate::target::{self, Refusal, Target};
+use crate::upstream::{Settings, Upstream};
+use crate::{Forward, Protocol};
+use api::corefile::value::{split_host_port, zones};
+use api::corefile::{ConfigError, Cursor};
+use api::gotext::{GoDuration, parse_int, parse_uint, quote};
+use api::{Name, Rcode, Setup};
+use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+/// Adds a plugin for each stanza.
+///
+/// # Errors
+/// A stanza is refused.
+pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
+    let mut c = setup.cursor();
+    let mut stanzas = Vec::new();
+    while c.next() {
+        stanzas.push(Stanza::read(&mut c)?);
+    }
+    if let Some(why) = stanzas.iter().find_map(|s| target::too_many(s.arguments)) {
+        return Err(c.bare(why));
+    }
+    setup.options().any_class = true;
+    let last = stanzas.len() - 1;
+    for (place, stanza) in stanzas.into_iter().enumerate() {
+        let forward = stanza.build(setup, place < last)?;
+        setup.add(forward);
+    }
+    Ok(())
+}
+
+/// What one stanza says.
+struct Stanza {
+    from: Name,
+    targets: Vec<Target>,
+    arguments: usize,
+    except: Vec<Name>,
+    policy: Policy,
+    protocol: Protocol,
+    expire: GoDuration,
+    max_age: GoDuration,
+    max_idle: usize,
+    read_timeout: Duration,
+    source: Option<IpAddr>,
+    max_fails: u32,
+    max_attempts: Option<u32>,
+    max_concurrent: Option<(usize, String)>,
+    check: Check,
+    fail_fast: bool,
+    failover: Vec<Rcode>,
+    next: Vec<Rcode>,
+    next_on_nodata: bool,
+    resolvers: Vec<String>,
+}
+
+impl Default for Stanza {
+    fn default() -> Self {
+        let interval = Duration::from_millis(500);
+        Stanza {
+            from: Name::root(),
+            targets: Vec::new(),
+            arguments: 0,
+            except: Vec::new(),
+            policy: Policy::Random,
+            protocol: Protocol::Client,
+            expire: GoDuration::from_secs(10),
+            max_age: GoDuration::from_secs(0),
+            max_idle: 0,
+            read_timeout: Duration::from_secs(2),
+            source: None,
+            max_fails: 2,
+            max_attempts: None,
+            max_concurrent: None,
+            check: Check { interval, recursion: true, domain: Name::root(), proto: Proto::Udp },
+            fail_fast: false,
+            failover: Vec::new(),
+            next: Vec::new(),
+            next_on_nodata: false,
+            resolvers: Vec::new(),
+        }
+    }
+}
+
+impl Stanza {
+    /// Reads a stanza; the cursor is on the directive's name.
+    fn read(c: &mut Cursor<'_>) -> Result<Stanza, ConfigError> {
+        let Some([from]) = c.args() else { return Err(c.arg_err()) };
+        let mut stanza = Stanza { from: read_from(c, from)?, ..Stanza::default() };
+        let to = c.remaining_args();
+        if to.is_empty() {
+            return Err(c.arg_err());
+        }
+        while c.next_block() {
+            stanza.property(c)?;
+        }
+        let (expire, max_age) = (stanza.expire, stanza.max_age);
+        if max_age > GoDuration::from_secs(0) && max_age < expire {
+            return Err(c.bare(format!("max_age ({max_age}) must not be less than expire ({expire})")));
+        }
+        (stanza.targets, stanza.arguments) =
+            target::targets(&to, &stanza.resolvers).map_err(|refusal| match refusal {
+                Refusal::Words(words) => c.bare(words),
+                Refusal::NotYet(transport) => not_yet(c, &format!("{}:// upstreams", transport.name())),
+            })?;
+        for Target { label, address } in &stanza.targets {
+            if let Err(why) = address {
+                tracing::warn!("plugin/forward: upstream {} can never be asked: {why}", quote(label));
+            }
+        }
+        Ok(stanza)
+    }
+
+    /// Reads the property that the cursor is on.
+    fn property(&mut self, c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+        match c.val() {
+            "except" => self.except.extend(arguments(c)?.iter().flat_map(|a| zones(a)).filter_map(|z| name(&z))),
+            "force_tcp" => self.set_protocol(c, Protocol::Tcp)?,
+            "prefer_udp" => self.set_protocol(c, Protocol::UdpFirst)?,
+            "policy" => self.policy = policy(c)?,
+            "source_address" => self.source = Some(source_address(c)?),
+            "resolver" => self.resolvers = resolvers(c)?,
+            "failfast_all_unhealthy_upstreams" => {
+                self.fail_fast = c.remaining_args().is_empty();
+                self.fail_fast.then_some(()).ok_or_else(|| c.arg_err())?;
+            }
+            "health_check" => self.health_check(c)?,
+            "next" => self.next.extend(rcodes(c)?),
+            "next_on_nodata" => {
+                no_argument(c)?;
+                self.next_on_nodata = true;
+            }
+            "failover" => self.failover(c)?,
+            "expire" | "max_age" | "read_timeout" => self.duration(c)?,
+            "max_fails" | "max_connect_attempts" | "max_idle_conns" | "max_concurrent" => self.number(c)?,
+            "tls" | "tls_servername" | "doh_method" => return Err(encryption(c)),
+            property => return Err(c.err(format!("unknown property '{property}'"))),
+        }
+        Ok(())
+    }
+
+    /// `force_tcp` counts for more than `prefer_udp`.
+    fn set_protocol(&mut self, c: &mut Cursor<'_>, protocol: Protocol) -> Result<(), ConfigError> {
+        no_argument(c)?;
+        if self.protocol != Protocol::Tcp {
+            self.protocol = protocol;
+        }
+        Ok(())
+    }
+
+    fn duration(&mut self, c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+        let property = c.val();
+        let duration = GoDuration::parse(argument(c)?).map_err(|e| c.bare(e))?;
+        let negative = || c.bare(format!("{property} can't be negative: {duration}"));
+        match property {
+            "read_timeout" => {
+                let positive = duration.unsigned().filter(|d| !d.is_zero());
+                self.read_timeout =
+                    positive.ok_or_else(|| c.bare(format!("read_timeout must be positive: {duration}")))?;
+            }
+            _ if duration.unsigned().is_none() => return Err(negative()),
+            "expire" => self.expire = duration,
+            _ => self.max_age = duration,
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+        let property = c.val();
+        let text = argument(c)?;
+        let small = || parse_uint(text, u32::MAX.into()).map(|n| n as u32).map_err(|e| c.bare(e));
+        let signed = || {
+            let number = parse_int(text).map_err(|e| c.bare(e))?;
+            usize::try_from(number).map_err(|_| c.bare(format!("{property} can't be negative: {number}")))
+        };
+        match property {
+            "max_fails" => self.max_fails = small()?,
+            "max_connect_attempts" => self.max_attempts = Some(small()?),
+            "max_idle_conns" => self.max_idle = signed()?,
+            _ => {
+                let words = format!("concurrent queries exceeded maximum {text}");
+                self.max_concurrent = Some((signed()?, words)).filter(|(max, _)| *max > 0);
+            }
+        }
+        Ok(())
+    }
+
+    fn health_check(&mut self, c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+        let interval = GoDuration::parse(argument(c)?).map_err(|e| c.bare(e))?;
+        let nanoseconds = interval.nanos();
+        let negative = |_| c.bare(format!("health_check can't be negative: {nanoseconds}"));
+        self.check.interval = u64::try_from(nanoseconds).map(Duration::from_nanos).map_err(negative)?;
+        self.check.domain = Name::root();
+        while c.next_arg() {
+            match c.val() {
+                "no_rec" => self.check.recursion = false,
+                "domain" => {
+                    let domain = argument(c)?;
+                    let invalid = |_| c.bare(format!("health_check: invalid domain name {domain}"));
+                    self.check.domain = Name::from_text(domain).map_err(invalid)?.to_lower();
+                }
+                option => return Err(c.bare(format!("health_check: unknown option {option}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn failover(&mut self, c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+        for rcode in arguments(c)? {
+            match read_rcode(c, rcode)? {
+                Rcode::NOERROR => return Err(c.bare("NoError cannot be used in failover")),
+                rcode => self.failover.push(rcode),
+            }
+        }
+        Ok(())
+    }
+
+    /// The plugin; `followed` says whether another stanza comes behind this one.
+    fn build(self, setup: &mut Setup<'_>, followed: bool) -> Result<Forward, ConfigError> {
+        let mut check = self.check;
+        if self.protocol == Protocol::Tcp {
+            check.proto = Proto::Tcp;
+        }
+        let duration = |d: GoDuration| d.unsigned().unwrap_or_default();
+        let keep = Keep {
+            expire: duration(self.expire),
+            max_age: Some(duration(self.max_age)).filter(|age| !age.is_zero()),
+            max_idle: self.max_idle,
+        };
+        let settings = Settings { keep, read_timeout: self.read_timeout, source: self.source, check };
+        let upstreams: Result<Vec<_>, _> =
+            self.targets.into_iter().map(|target| Upstream::of(setup, target, settings.clone())).collect();
+        let upstreams = upstreams?;
+        let twice = u32::try_from(2 * upstreams.len()).unwrap_or(u32::MAX);
+        Ok(Forward {
+            from: self.from,
+            except: self.except,
+            max_attempts: self.max_attempts.unwrap_or(twice),
+            upstreams,
+            policy: self.policy,
+            protocol: self.protocol,
+            max_fails: self.max_fails,
+            max_concurrent: self.max_concurrent,
+            in_flight: AtomicUsize::new(0),
+            fail_fast: self.fail_fast,
+            failover: self.failover,
+            next: if followed { self.next } else { Vec::new() },
+            next_on_nodata: self.next_on_nodata && followed,
+            clock: setup.clock(),
+            metrics: Directive::new(),
+        })
+    }
+}
+
+/// The zone that is forwarded; of a network's zones the first.
+fn read_from(c: &Cursor<'_>, from: &str) -> Result<Name, ConfigError> {
+    let zones = zones(from);
+    let unreadable = || c.bare(format!("unable to normalize '{from}'"));
+    let first = zones.first().ok_or_else(unreadable)?;
+    if zones.len() > 1 {
+        tracing::warn!(
+            "plugin/forward: Unsupported CIDR notation: '{from}' expands to multiple zones. Using only '{first}'."
+        );
+    }
+    name(first).ok_or_else(unreadable)
+}
+
+/// A zone in lower case.
+fn name(zone: &str) -> Option<Name> {
+    Name::from_text(zone).ok().map(|name| name.to_lower())
+}
+
+/// The next argument.
+fn argument<'a>(c: &mut Cursor<'a>) -> Result<&'a str, ConfigError> {
+    if c.next_arg() { Ok(c.val()) } else { Err(c.arg_err()) }
+}
+
+/// All arguments, of which there is at least one.
+fn arguments<'a>(c: &mut Cursor<'a>) -> Result<Vec<&'a str>, ConfigError> {
+    let arguments = c.remaining_args();
+    if arguments.is_empty() { Err(c.arg_err()) } else { Ok(arguments) }
+}
+
+fn no_argument(c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+    if c.next_arg() { Err(c.arg_err()) } else { Ok(()) }
+}
+
+fn policy(c: &mut Cursor<'_>) -> Result<Policy, ConfigError> {
+    match argument(c)? {
+        "random" => Ok(Policy::Random),
+        "round_robin" => Ok(Policy::RoundRobin(AtomicUsize::new(0))),
+        "sequential" => Ok(Policy::Sequential),
+        policy => Err(c.err(format!("unknown policy '{policy}'"))),
+    }
+}
+
+fn source_address(c: &mut Cursor<'_>) -> Result<IpAddr, ConfigError> {
+    let text = argument(c)?;
+    text.parse().map_err(|_| c.err(format!("invalid IP address: {text}")))
+}
+
+fn resolvers(c: &mut Cursor<'_>) -> Result<Vec<String>, ConfigError> {
+    let resolvers = arguments(c)?;
+    for resolver in &resolvers {
+        let host = split_host_port(resolver).map_or(*resolver, |(host, _)| host);
+        if host.parse::<IpAddr>().is_err() {
+            return Err(c.bare(format!("resolver must be an IP address or IP:port: {}", quote(resolver))));
+        }
+    }
+    Ok(resolvers.into_iter().map(str::to_owned).collect())
+}
+
+fn rcodes(c: &mut Cursor<'_>) -> Result<Vec<Rcode>, ConfigError> {
+    arguments(c)?.into_iter().map(|rcode| read_rcode(c, rcode)).collect()
+}
+
+/// A response code by its name, whatever its case.
+fn read_rcode(c: &Cursor<'_>, text: &str) -> Result<Rcode, ConfigError> {
+    let upper = text.to_uppercase();
+    let known = if upper == "NOTIMPL" { "NOTIMP" } else { &upper };
+    let found = RCODES.iter().find(|rcode| rcode.1 == known);
+    found.map(|rcode| Rcode(rcode.0)).ok_or_else(|| c.bare(format!("{text} is not a valid rcode")))
+}
+
+/// Properties of encrypted transports: refused where CoreDNS refuses them, and else as not supported yet.
+fn encryption(c: &mut Cursor<'_>) -> ConfigError {
+    let property = c.val();
+    let arguments = match property {
+        "tls" if c.remaining_args().len() > 3 => return c.arg_err(),
+        "tls" => return not_yet(c, "property 'tls'"),
+        _ => argument(c),
+    };
+    match (property, arguments) {
+        (_, Err(e)) => e,
+        ("doh_method", Ok(method)) if !["POST", "GET"].contains(&method) => {
+            c.bare("doh_method must be either POST or GET")
+        }
+        _ => not_yet(c, &format!("property '{property}'")),
+    }
+}
+
+/// Refuses what is known and not built.
+fn not_yet(c: &Cursor<'_>, what: &str) -> ConfigError {
+    c.err(format!("{what} is not supported yet"))
+}

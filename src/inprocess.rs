@@ -14,6 +14,7 @@ use api::setup::World;
 use api::task::{Carried, Carry, StopSource};
 use api::{Clock, Query, Transport};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -104,7 +105,13 @@ impl Reload for Never {
         Err("the configuration was not read from a file".into())
     }
 
-    fn request(&self) {}
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(std::future::ready(self.read().map(drop)))
+    }
 }
 
 #[cfg(test)]

@@ -18,10 +18,12 @@ use api::setup::{Farewell, World};
 use api::task::{Carried, Carry, StopSource};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// How long waiting queries may take to be answered once the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -37,6 +39,7 @@ pub struct Running {
     next_id: ListenerId,
     generation: Generation,
     failures: (Failures, mpsc::UnboundedReceiver<String>),
+    reloads: mpsc::UnboundedReceiver<Wanted>,
 }
 
 /// An open listener.
@@ -61,8 +64,12 @@ struct Control {
     table: Table,
     origin: Origin,
     hash: Mutex<String>,
-    wanted: Notify,
+    generation: AtomicU64,
+    wanted: mpsc::UnboundedSender<Wanted>,
 }
+
+/// A reload that is asked for, and the way back to who asked.
+type Wanted = oneshot::Sender<Result<(), String>>;
 
 impl Reload for Control {
     fn running(&self) -> String {
@@ -73,8 +80,17 @@ impl Reload for Control {
         self.origin.parse(&self.table).map(|corefile| corefile.hash())
     }
 
-    fn request(&self) {
-        self.wanted.notify_one();
+    fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async {
+            let (done, outcome) = oneshot::channel();
+            let ends = |_| "the server ends".to_owned();
+            self.wanted.send(done).map_err(|_| ends(()))?;
+            outcome.await.map_err(|_| ends(()))?
+        })
     }
 }
 
@@ -86,7 +102,9 @@ impl Running {
     /// What is wrong with the configuration, or cannot be opened; nothing is left open then.
     pub async fn start(table: Table, options: Options) -> Result<Running, String> {
         let origin = Origin::choose(&options)?;
-        let control = Arc::new(Control { table, origin, hash: Mutex::default(), wanted: Notify::new() });
+        let (wanted, reloads) = mpsc::unbounded_channel();
+        let control =
+            Arc::new(Control { table, origin, hash: Mutex::default(), generation: AtomicU64::new(0), wanted });
         let mut running = Running {
             control,
             options,
@@ -97,6 +115,7 @@ impl Running {
             next_id: 0,
             generation: Generation::default(),
             failures: mpsc::unbounded_channel(),
+            reloads,
         };
         let mut instance = running.build()?;
         running.http.apply(std::mem::take(&mut instance.mounts)).await?;
@@ -239,14 +258,16 @@ impl Running {
             return ExitCode::SUCCESS; // every address is excepted: nothing to serve (CoreDNS ends too)
         }
         loop {
-            let control = self.control.clone();
             tokio::select! {
                 Some(failure) = self.failures.1.recv() => return output::fatal(&failure),
-                () = control.wanted.notified() => self.reload("plugin/reload: Corefile changed but reload failed").await,
+                Some(done) = self.reloads.recv() => {
+                    // Who asked may have ended with what it belongs to.
+                    let _ = done.send(self.reload().await);
+                }
                 order = signals.next() => match order {
                     Order::Reload => {
                         tracing::info!("SIGUSR1: Reloading");
-                        self.reload("SIGUSR1").await;
+                        self.reload_by_signal().await;
                     }
                     Order::Succeed => self.start_successor(),
                     Order::Quit => {
@@ -270,23 +291,26 @@ impl Running {
     }
 
     /// Replaces what is served by what the configuration says now. A failure changes nothing.
-    async fn reload(&mut self, who: &str) {
+    async fn reload(&mut self) -> Result<(), String> {
         tracing::info!("Reloading");
-        if let Err(e) = self.try_reload().await {
-            tracing::error!("Restart failed: {e}");
-            tracing::error!("{who}: starting with listener file descriptors: {e}");
-            return;
-        }
+        self.try_reload().await.inspect_err(|e| tracing::error!("Restart failed: {e}"))?;
         tracing::info!("Reloading complete");
+        Ok(())
+    }
+
+    async fn reload_by_signal(&mut self) {
+        if !self.control.origin.is_file() {
+            tracing::error!("SIGUSR1: no Caddyfile loader with which to reload Caddyfile");
+        } else if let Err(e) = self.reload().await {
+            tracing::error!("SIGUSR1: starting with listener file descriptors: {e}");
+        }
     }
 
     async fn try_reload(&mut self) -> Result<(), String> {
-        if !self.control.origin.is_file() {
-            return Err("the configuration was not read from a file".into());
-        }
         let mut instance = self.build()?;
         let opened = self.prepare(&mut instance).await?;
         self.http.apply(std::mem::take(&mut instance.mounts)).await?;
+        self.control.generation.fetch_add(1, Relaxed);
         self.switch(instance, opened).await;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What plugins of one server block offer each other, known by type (see [`crate::Setup::offer`]), and what the daemon offers.
 
+use std::pin::Pin;
+
 /// Values about a query that other plugins can print or compare: `{/kubernetes/namespace}` in `log`, for example.
 ///
 /// Every plugin that knows such values offers an `Arc<dyn Metadata>`; they are asked in the order of the table, and only
@@ -20,6 +22,14 @@ pub trait Reload: Send + Sync {
     /// It cannot be read or parsed; the text says why.
     fn read(&self) -> Result<String, String>;
 
-    /// Asks for a reload; it happens a little later, and its end is logged.
-    fn request(&self);
+    /// How often the configuration has been exchanged; 0 for the one of the start.
+    fn generation(&self) -> u64;
+
+    /// Reads the configuration again and serves it from now on. The daemon logs begin and end.
+    ///
+    /// With a success the work of the old configuration ends, also that which waits for this.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
 }

@@ -1,15 +1,25 @@
 //! The health directive: says over HTTP that the process runs; lame duck.
 
-use api::PluginDef;
-use api::corefile::ConfigError;
+mod probe;
+mod setup;
 
-/// The directive.
-pub static PLUGIN: PluginDef = PluginDef {
-    name: "health",
-    metrics: &[],
-    setup: |setup| {
-        let mut c = setup.cursor();
-        c.next();
-        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("health", token)))
-    },
-};
+use api::PluginDef;
+use api::metrics::{CounterFamily, HistogramFamily, Metric, Unit};
+
+/// The directive. It adds no plugin: it shows a page, asks for it now and then, and holds up the end.
+pub static PLUGIN: PluginDef = PluginDef { name: "health", metrics: METRICS, setup: setup::setup };
+
+const METRICS: &[&dyn Metric] = &[&DURATION, &FAILURES];
+
+static DURATION: HistogramFamily = HistogramFamily::new(
+    "coredns_health_request_duration_seconds",
+    "Histogram of the time (in seconds) each request took.",
+    &[],
+    &[0.00025, 0.0025, 0.025, 0.25, 2.5],
+    Unit::Seconds,
+);
+static FAILURES: CounterFamily = CounterFamily::new(
+    "coredns_health_request_failures_total",
+    "The number of times the self health check failed.",
+    &[],
+);

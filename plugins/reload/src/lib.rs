@@ -1,15 +1,20 @@
 //! The reload directive: reads the Corefile again when it has changed.
 
-use api::PluginDef;
-use api::corefile::ConfigError;
+mod setup;
+mod watch;
 
-/// The directive.
-pub static PLUGIN: PluginDef = PluginDef {
-    name: "reload",
-    metrics: &[],
-    setup: |setup| {
-        let mut c = setup.cursor();
-        c.next();
-        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("reload", token)))
-    },
-};
+use api::PluginDef;
+use api::metrics::{CounterFamily, GaugeFamily, Metric};
+
+/// The directive. It adds no plugin: it is background work.
+pub static PLUGIN: PluginDef = PluginDef { name: "reload", metrics: METRICS, setup: setup::setup };
+
+const METRICS: &[&dyn Metric] = &[&FAILED, &VERSION];
+
+static FAILED: CounterFamily =
+    CounterFamily::new("coredns_reload_failed_total", "Counter of the number of failed reload attempts.", &[]);
+static VERSION: GaugeFamily = GaugeFamily::new(
+    "coredns_reload_version_info",
+    "A metric with a constant '1' value labeled by hash, and value which type of hash generated.",
+    &["hash", "value"],
+);

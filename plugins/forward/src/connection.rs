@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
+use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 /// A transport to upstreams.
@@ -58,19 +59,10 @@ enum Stream {
 pub enum Fault {
     /// The connection had been closed before the query was sent, or without a reply: another one may do better.
     Closed(Error),
-    /// The upstream answered something else than what it was asked; the reply was waited for in vain.
-    Wrong(Error),
+    /// The upstream answered something else than what it was asked; what the client gets then is in the reply.
+    Wrong,
     /// Anything else; in the words of CoreDNS, for which users search and by which `errors` sorts.
     Failed(Error),
-}
-
-impl Fault {
-    /// What is wrong.
-    pub fn into_error(self) -> Error {
-        match self {
-            Fault::Closed(e) | Fault::Wrong(e) | Fault::Failed(e) => e,
-        }
-    }
 }
 
 impl Connection {
@@ -107,8 +99,10 @@ impl Connection {
         }
     }
 
-    /// Sends `q` on with this ID, and waits until its reply is there. Whatever else arrives is ignored, but that it was
-    /// [`Verdict::Wrong`] is told.
+    /// Sends `q` on with this ID, and waits until its reply is there.
+    ///
+    /// Whatever else arrives is ignored. But that a wrong reply is there (see [`Verdict::Wrong`]) is told; over a stream,
+    /// which nobody else writes to, it ends the exchange.
     ///
     /// # Errors
     /// The connection failed; it is of no use any more.
@@ -116,12 +110,20 @@ impl Connection {
         self.exchanges += 1;
         let asked = &mut *q; // moved into the closure: a query is not shared between threads, not even to be read
         self.send(move |out| message::write_query(asked, id, out)).await?;
+        let stream = self.proto() == Proto::Tcp;
+        let mut malformed = false;
         self.receive(|received| {
             let verdict = message::take_reply(q, id, received);
-            *wrong |= verdict == Verdict::Wrong;
-            verdict == Verdict::Reply
+            malformed = stream && verdict == Verdict::Malformed;
+            *wrong |= !malformed && matches!(verdict, Verdict::Wrong | Verdict::Malformed);
+            verdict == Verdict::Reply || stream && verdict != Verdict::Foreign
         })
-        .await
+        .await?;
+        match malformed {
+            true => Err(Fault::Failed(Error::msg("malformed message"))),
+            false if stream && *wrong => Err(Fault::Wrong),
+            false => Ok(()),
+        }
     }
 
     /// Sends a message that is ready, and waits for any reply with its ID.
@@ -216,7 +218,11 @@ async fn send_datagram(socket: &UdpSocket, write: impl Fn(&mut Vec<u8>)) -> io::
 
 async fn receive_datagram(socket: &UdpSocket, take: &mut impl FnMut(&[u8]) -> bool) -> io::Result<()> {
     loop {
-        socket.readable().await?;
+        // That the port is closed (ICMP) is an error without anything to read.
+        if socket.ready(Interest::READABLE | Interest::ERROR).await?.is_error() {
+            socket.take_error()?.map_or(Ok(()), Err)?;
+            let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+        }
         let taken = IN.with_borrow_mut(|buffer| socket.try_recv(buffer).map(|n| take(&buffer[..n])));
         match taken {
             Ok(true) => return Ok(()),

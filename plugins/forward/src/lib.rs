@@ -138,15 +138,19 @@ impl Forward {
                 Ok(()) => return Ok(()),
                 Err(fault) => {
                     failed += 1;
-                    wrong += usize::from(matches!(fault, Fault::Wrong(_)));
-                    last = Some(fault.into_error());
+                    wrong += usize::from(matches!(fault, Fault::Wrong));
+                    last = Some(fault);
                     if self.max_fails > 0 {
                         upstream.health.check();
                     }
                 }
             }
         }
-        Err(last.unwrap_or_else(|| Error::msg("no healthy proxies")))
+        match last {
+            Some(Fault::Wrong) => Ok(()), // what it says is in the reply
+            Some(Fault::Closed(e) | Fault::Failed(e)) => Err(e),
+            None => Err(Error::msg("no healthy proxies")),
+        }
     }
 
     /// Whether another attempt may be begun.

@@ -79,32 +79,31 @@ fn count(out: &mut [u8], field: usize) {
 pub enum Verdict {
     /// The reply that is waited for; it has been taken over.
     Reply,
-    /// It has the ID of the query and is no reply to it: the upstream cannot do better.
+    /// It has the ID of the query, and no or another question: the upstream cannot do better. FORMERR, unless a reply comes.
     Wrong,
+    /// A reply that is malformed behind its question. A truncated one without records, unless another comes.
+    Malformed,
     /// Anything else: a late reply to another query, a forgery, noise.
     Foreign,
 }
 
-/// Takes `message` over as the reply to `q`, which was sent on with `id`; what is no reply to that, or malformed, is not used.
-///
-/// A reply that says that it is truncated may be broken behind the question: it becomes one without records.
+/// Takes `message` over as the reply to `q`, which was sent on with `id`, or prepares what the client gets if there is no better
+/// one. A malformed message that says that it is truncated is a reply, without records.
 pub fn take_reply(q: &mut Query, id: u16, message: &[u8]) -> Verdict {
     let verdict = judge(q, id, message);
-    if verdict != Verdict::Reply {
-        return verdict;
+    match verdict {
+        Verdict::Foreign => return verdict,
+        Verdict::Wrong => q.respond().set_rcode(Rcode::FORMERR),
+        _ if q.reply.adopt(message).is_ok() => q.reply.set_id(q.id()),
+        _ => {
+            let flags = wire::u16_at(message, 2).unwrap_or(0);
+            let reply = q.respond();
+            reply.set_flags(!flag::OPCODE, flags | flag::TC);
+            reply.set_rcode(Rcode(flags & flag::RCODE));
+            return if flags & flag::TC == 0 { Verdict::Malformed } else { Verdict::Reply };
+        }
     }
-    if q.reply.adopt(message).is_ok() {
-        q.reply.set_id(q.id());
-        return Verdict::Reply;
-    }
-    let flags = wire::u16_at(message, 2).unwrap_or(0);
-    if flags & flag::TC == 0 {
-        return Verdict::Wrong;
-    }
-    let reply = q.respond();
-    reply.set_flags(!flag::OPCODE, flags);
-    reply.set_rcode(Rcode(flags & flag::RCODE));
-    Verdict::Reply
+    verdict
 }
 
 /// Whether a message is a reply to the query that was sent with `id`: same ID, one question, which is the same but for case.
@@ -206,7 +205,12 @@ mod tests {
 
     #[test]
     fn replies_that_do_not_answer() {
-        use Verdict::{Foreign, Wrong};
+        use Verdict::{Foreign, Malformed, Wrong};
+        let said = |verdict| match verdict {
+            Wrong => "FORMERR rd",
+            Malformed => "NOERROR tc",
+            _ => "nothing",
+        };
         let good = reply("www.example.org A", 0, &[]);
         let changed = |at: usize, to: u8| {
             let mut message = good.clone();
@@ -224,12 +228,12 @@ mod tests {
             ("another type", changed(good.len() - 3, 2), Wrong),
             ("another class", changed(good.len() - 1, 3), Wrong),
             ("no whole question", good[..good.len() - 1].to_vec(), Wrong),
-            ("an answer that is not there", changed(7, 1), Wrong),
+            ("an answer that is not there", changed(7, 1), Malformed),
         ];
         for (what, message, verdict) in cases {
             let mut q = query("www.example.org A");
             assert_eq!(take_reply(&mut q, 0x0102, &message), verdict, "{what}");
-            assert_eq!(text(&q), "nothing", "{what}");
+            assert_eq!(text(&q), said(verdict), "{what}");
         }
         assert_eq!(take_reply(&mut query("www.example.org A"), 0x0102, &good), Verdict::Reply);
     }

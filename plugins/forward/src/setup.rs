@@ -113,7 +113,7 @@ impl Stanza {
             })?;
         for Target { label, address } in &stanza.targets {
             if let Err(why) = address {
-                tracing::warn!("plugin/forward: upstream {} can never be asked: {why}", quote(label));
+                tracing::warn!("upstream {} can never be asked: {why}", quote(label));
             }
         }
         Ok(stanza)
@@ -266,9 +266,7 @@ fn read_from(c: &Cursor<'_>, from: &str) -> Result<Name, ConfigError> {
     let unreadable = || c.bare(format!("unable to normalize '{from}'"));
     let first = zones.first().ok_or_else(unreadable)?;
     if zones.len() > 1 {
-        tracing::warn!(
-            "plugin/forward: Unsupported CIDR notation: '{from}' expands to multiple zones. Using only '{first}'."
-        );
+        tracing::warn!("Unsupported CIDR notation: '{from}' expands to multiple zones. Using only '{first}'.");
     }
     name(first).ok_or_else(unreadable)
 }

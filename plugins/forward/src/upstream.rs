@@ -108,7 +108,7 @@ impl Upstream {
         let mut wrong = false;
         match timeout(self.patience(q), connection.ask(q, id, &mut wrong)).await {
             Ok(done) => done?,
-            Err(_) if wrong => return Err(Fault::Wrong(connection.timed_out())),
+            Err(_) if wrong => return Err(Fault::Wrong),
             Err(_) => return Err(Fault::Failed(connection.timed_out())),
         }
         permit.give_back(connection, self.clock.now());

@@ -68,11 +68,11 @@ impl Cluster {
                 });
             }
             Source::Api { place, qps, burst, inflight } => {
-                let connection = place.config()?;
+                let (place, connection) = (place.clone(), place.config()?);
                 let limits = Limits::new(*qps, *burst, *inflight, clock.clone());
                 let watches = config.watches();
                 tasks.add("kubernetes", "watches", move |stop| async move {
-                    match Api::new(connection, limits, clock.clone()) {
+                    match Api::new(connection, place, limits, clock.clone()) {
                         Ok(api) => follow_all(watches, Arc::new(api), writer, clock, stop).await,
                         Err(e) => tracing::error!("cannot connect to the Kubernetes API: {e}"),
                     }

@@ -4,6 +4,7 @@ mod limits;
 
 use crate::metrics::Requests;
 use api::Clock;
+use api::gotext::quote;
 use kube::client::Body;
 use kube::config::{AuthInfo, Kubeconfig};
 use kube::{Client, Config};
@@ -32,6 +33,17 @@ pub enum Place {
         /// Files of a certificate, its key, and the authority that signed the server's certificate.
         tls: Option<[String; 3]>,
     },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::InCluster => f.write_str("in-cluster configuration"),
+            Place::Kubeconfig { file, context: None } => write!(f, "kubeconfig {file}"),
+            Place::Kubeconfig { file, context: Some(context) } => write!(f, "kubeconfig {file}, context {context}"),
+            Place::Endpoint { url, .. } => write!(f, "endpoint {url}"),
+        }
+    }
 }
 
 impl Place {
@@ -75,8 +87,11 @@ fn kubeconfig(file: &str, context: Option<&str>) -> Result<Config, String> {
     if text.trim().is_empty() {
         return Err(NOTHING.into());
     }
-    let failed = |e: &dyn std::error::Error| format!("error loading config file \"{file}\": {}", causes(e));
-    let mut read = Kubeconfig::read_from(Path::new(file)).map_err(|e| failed(&e))?;
+    let failed = |why: String| format!("error loading config file \"{file}\": {why}");
+    if let Some(fault) = crate::manifests::yaml_fault(&text) {
+        return Err(failed(fault));
+    }
+    let mut read = Kubeconfig::read_from(Path::new(file)).map_err(|e| failed(causes(&e)))?;
     if let Some(context) = context {
         if !read.contexts.iter().any(|c| c.name == context) {
             return Err(format!("context \"{context}\" does not exist"));
@@ -86,16 +101,11 @@ fn kubeconfig(file: &str, context: Option<&str>) -> Result<Config, String> {
     if read.clusters.is_empty() && read.contexts.is_empty() {
         return Err(NOTHING.into());
     }
-    Config::try_from(read).map_err(|e| failed(&e))
+    Config::try_from(read).map_err(|e| failed(causes(&e)))
 }
 
 fn endpoint(url: &str, tls: Option<&[String; 3]>) -> Result<Config, String> {
-    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: http::Uri = whole.parse().map_err(|_| no_url(url))?;
-    if uri.host().is_none_or(str::is_empty) {
-        return Err(no_url(url));
-    }
-    let mut config = Config::new(uri);
+    let mut config = Config::new(server_url(url).ok_or_else(|| no_url(url))?);
     let Some([certificate, key, authority]) = tls else { return Ok(config) };
     let files = [("client-cert", certificate), ("client-key", key), ("certificate-authority", authority)];
     let missing: Vec<String> = files.iter().filter_map(|(what, file)| unreadable(what, file)).collect();
@@ -111,8 +121,23 @@ fn endpoint(url: &str, tls: Option<&[String; 3]>) -> Result<Config, String> {
     Ok(config)
 }
 
+/// A URL, or a host and a port that stand alone and mean HTTP.
+fn server_url(text: &str) -> Option<http::Uri> {
+    let has_host = |url: &http::Uri| url.host().is_some_and(|host| !host.is_empty());
+    let whole = text
+        .parse()
+        .ok()
+        .filter(|url: &http::Uri| has_host(url) && url.scheme_str().is_some_and(|scheme| !scheme.is_empty()));
+    let alone = || {
+        let url: http::Uri = format!("http://{text}").parse().ok()?;
+        (has_host(&url) && matches!(url.path(), "" | "/")).then_some(url)
+    };
+    whole.or_else(alone)
+}
+
 fn no_url(url: &str) -> String {
-    format!("failed to create kubernetes notification controller: \"host must be a URL or a host:port pair: {url:?}\"")
+    let why = format!("host must be a URL or a host:port pair: {}", quote(url));
+    format!("failed to create kubernetes notification controller: {}", quote(&why))
 }
 
 fn unreadable(what: &str, file: &str) -> Option<String> {
@@ -124,6 +149,7 @@ fn unreadable(what: &str, file: &str) -> Option<String> {
 pub struct Api {
     client: Client,
     host: String,
+    place: Place,
     limits: Limits,
     requests: Requests,
     clock: Clock,
@@ -134,15 +160,15 @@ impl Api {
     ///
     /// # Errors
     /// What the configuration names, certificates for example, cannot be used.
-    pub fn new(config: Config, limits: Limits, clock: Clock) -> Result<Api, String> {
+    pub fn new(config: Config, place: Place, limits: Limits, clock: Clock) -> Result<Api, String> {
         let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
         let client = Client::try_from(config).map_err(|e| causes(&e))?;
-        Ok(Api { client, requests: Requests::new(&host), host, limits, clock })
+        Ok(Api { client, requests: Requests::new(&host), host, place, limits, clock })
     }
 
-    /// Host and port of the API server.
-    pub fn host(&self) -> &str {
-        &self.host
+    /// Host and port of the API server, and what told them.
+    pub fn origin(&self) -> impl fmt::Display {
+        format!("{} ({})", self.host, self.place)
     }
 
     /// Waits until fewer requests than allowed are under way; the request is one of them until the permit is dropped.

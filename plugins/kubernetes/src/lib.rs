@@ -18,11 +18,11 @@ mod watch;
 mod zones;
 
 use answer::{Request, Verdict};
-use api::{Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Step, Waiting};
+use api::{Fallthrough, Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Step, Waiting};
 use cluster::Cluster;
 use elsewhere::Elsewhere;
 use index::Index;
-use setup::{Fallthrough, Rules};
+use setup::Rules;
 use std::sync::Arc;
 use zones::Zones;
 

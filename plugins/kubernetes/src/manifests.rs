@@ -171,6 +171,16 @@ fn parse(file: &Path, text: &str) -> Result<Value, (usize, String)> {
     serde_yaml::from_str(text).map_err(|e| (e.location().map_or(0, |l| l.line().saturating_sub(1)), e.to_string()))
 }
 
+/// Why a text is no YAML, in the words that Go has for it: `yaml: line 1: did not find expected node content`.
+pub fn yaml_fault(text: &str) -> Option<String> {
+    let error = serde_yaml::from_str::<Value>(text).err()?;
+    let whole = error.to_string();
+    let words = whole.split(" at line").next().unwrap_or(&whole);
+    // Go counts from 0 but where single characters are at fault.
+    let line = error.location().map_or(0, |l| l.line()).saturating_sub(usize::from(!whole.contains("while scanning")));
+    Some(if line == 0 { format!("yaml: {words}") } else { format!("yaml: line {line}: {words}") })
+}
+
 /// The objects of a document: itself, or the items of a list.
 fn unfold(place: String, document: Value, objects: &mut Vec<(String, Value)>) {
     match document {

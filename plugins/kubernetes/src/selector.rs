@@ -1,7 +1,7 @@
 //! Label selectors: `labels` and `namespace_labels`.
 
+use api::gotext::quote;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// A label selector as the Kubernetes API takes it; all requirements must hold.
 #[derive(Clone, Default, PartialEq, Debug)]
@@ -112,11 +112,11 @@ impl Parser {
             return Ok(Requirement { key, test: if missing { Test::Missing } else { Test::Exists } });
         }
         let test = match self.take().as_str() {
-            "=" | "==" => Test::In(vec![self.value().map_err(wrong)?]),
-            "in" => Test::In(self.values().map_err(wrong)?),
-            "notin" => Test::NotIn(self.values().map_err(wrong)?),
+            "=" | "==" => Test::In(vec![self.value(&key).map_err(wrong)?]),
+            "in" => Test::In(self.values(&key).map_err(wrong)?),
+            "notin" => Test::NotIn(self.values(&key).map_err(wrong)?),
             "!=" => {
-                self.value().map_err(wrong)?;
+                self.value(&key).map_err(wrong)?;
                 return Err(Mistake::Operator("\"!=\" is not a valid label selector operator".into()));
             }
             sign @ (">" | "<") => {
@@ -128,22 +128,22 @@ impl Parser {
         Ok(Requirement { key, test })
     }
 
-    fn value(&mut self) -> Result<String, String> {
+    fn value(&mut self, key: &str) -> Result<String, String> {
         if matches!(self.peek(), "" | ",") {
             return Ok(String::new());
         }
         let value = self.take();
-        if is_word(&value) { check_value(value) } else { Err(format!("found '{value}', expected: identifier")) }
+        if is_word(&value) { check_value(key, value) } else { Err(format!("found '{value}', expected: identifier")) }
     }
 
-    fn values(&mut self) -> Result<Vec<String>, String> {
+    fn values(&mut self, key: &str) -> Result<Vec<String>, String> {
         let open = self.take();
         if open != "(" {
             return Err(format!("found '{open}' expected: '('"));
         }
         let mut values = Vec::new();
         loop {
-            let value = if is_word(self.peek()) { check_value(self.take())? } else { String::new() };
+            let value = if is_word(self.peek()) { check_value(key, self.take())? } else { String::new() };
             values.push(value);
             match self.take().as_str() {
                 "," => (),
@@ -195,29 +195,53 @@ fn is_word(token: &str) -> bool {
 
 /// A label key is `[PREFIX/]NAME`, the prefix a DNS name, the name at most 63 octets.
 fn check_key(key: &str) -> Result<(), String> {
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(p, n)| (Some(p), n));
-    let mut wrong = String::new();
-    if name.contains('/') {
-        let _ = write!(wrong, "a valid label key must consist of alphanumeric characters, '-', '_' or '.'");
-    } else if name.len() > 63 {
-        let _ = write!(wrong, "name part must be no more than 63 bytes");
-    } else if !is_label_text(name) {
-        let _ = write!(wrong, "name part must consist of alphanumeric characters, '-', '_' or '.'");
-    } else if prefix.is_some_and(|p| p.is_empty() || p.len() > 253 || !p.split('.').all(is_label_text)) {
-        let _ = write!(wrong, "prefix part must be a DNS subdomain");
-    } else {
-        return Ok(());
+    let mut wrong = Vec::new();
+    let name = match *key.split('/').collect::<Vec<_>>() {
+        [name] => Some(name),
+        [prefix, name] => {
+            wrong.extend(wrong_prefix(prefix));
+            Some(name)
+        }
+        _ => {
+            wrong.push(format!("a valid label key {NAME} with an optional DNS subdomain prefix and '/' {KEY_EXAMPLE}"));
+            None
+        }
+    };
+    match name.map_or(1, str::len) {
+        0 => wrong.push("name part must be non-empty".into()),
+        64.. => wrong.push(format!("name part {TOO_LONG}")),
+        _ => (),
     }
-    Err(format!("<nil>: Invalid value: \"{key}\": {wrong}, and must start and end with an alphanumeric character"))
+    if name.is_some_and(|name| !is_label_text(name)) {
+        wrong.push(format!("name part {NAME}"));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("<nil>: Invalid value: {}: {}", quote(key), wrong.join("; "))) }
 }
 
-fn check_value(value: String) -> Result<String, String> {
-    let wrong = match value.len() {
-        0..=63 if is_label_text(&value) => return Ok(value),
-        0..=63 => "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'",
-        _ => "must be no more than 63 bytes",
-    };
-    Err(format!("values[0][{value}]: Invalid value: \"{value}\": {wrong}"))
+/// What is wrong with the prefix of a label key.
+fn wrong_prefix(prefix: &str) -> Option<String> {
+    let label =
+        |l: &str| is_label_text(l) && l.bytes().all(|b| b == b'-' || b.is_ascii_lowercase() || b.is_ascii_digit());
+    match prefix.len() {
+        0 => Some("prefix part must be non-empty".into()),
+        254.. => Some("prefix part must be no more than 253 bytes".into()),
+        _ if prefix.split('.').all(label) => None,
+        _ => Some(format!("prefix part {PREFIX}")),
+    }
+}
+
+fn check_value(key: &str, value: String) -> Result<String, String> {
+    let mut wrong = Vec::new();
+    if value.len() > 63 {
+        wrong.push(TOO_LONG);
+    }
+    if !is_label_text(&value) {
+        wrong.push(VALUE);
+    }
+    if wrong.is_empty() {
+        return Ok(value);
+    }
+    Err(format!("values[0][{key}]: Invalid value: {}: {}", quote(&value), wrong.join("; ")))
 }
 
 fn is_label_text(text: &str) -> bool {
@@ -226,6 +250,18 @@ fn is_label_text(text: &str) -> bool {
         && ends(text.chars().next_back())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
+
+const TOO_LONG: &str = "must be no more than 63 bytes";
+const NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric \
+                    character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+                    '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const KEY_EXAMPLE: &str = "(e.g. 'example.com/MyName')";
+const PREFIX: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+                      start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+                      '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
+                     start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used \
+                     for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
 #[cfg(test)]
 mod tests {
@@ -270,7 +306,9 @@ mod tests {
             ("-a=b", "name part must consist of"),
             ("a/b/c=d", "a valid label key must consist of"),
             (&format!("{}=b", "x".repeat(64)), "name part must be no more than 63 bytes"),
-            ("a=-b", "a valid label must be"),
+            ("a=-b", "values[0][a]: Invalid value: \"-b\": a valid label must be"),
+            ("A.b/c", "prefix part a lowercase RFC 1123 subdomain"),
+            ("/c", "prefix part must be non-empty"),
         ] {
             let error = Selector::parse(text).unwrap_err();
             assert!(error.contains(mistake), "{text}: {error}");

@@ -5,8 +5,8 @@ mod properties;
 use crate::Kubernetes;
 use crate::cluster::{self, Cluster};
 use crate::zones::Zones;
+use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
-use api::{NameRef, Setup};
 use properties::Properties;
 use std::net::IpAddr;
 
@@ -56,12 +56,14 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
         if read.is_some() {
             return Err(c.once_err());
         }
-        read = Some(stanza(setup, &mut c)?);
+        read = Some((c.clone(), stanza(setup, &mut c)?));
     }
-    let Some((zones, properties)) = read else { return Ok(()) };
+    let Some((directive, (zones, properties))) = read else { return Ok(()) };
     let config = properties.cluster();
     let clock = setup.clock();
-    let follow = |tasks: &mut _| Cluster::follow(&config, clock, tasks).map_err(|e| c.bare(e));
+    // What cannot be connected to is named where the Corefile names it.
+    let place = properties.source_at.as_ref().unwrap_or(&directive);
+    let follow = |tasks: &mut _| Cluster::follow(&config, clock, tasks).map_err(|e| place.bare(e));
     let cluster = setup.carry(&format!("{config:?}"), follow)?;
     setup.gate(cluster::synced(cluster.clone(), properties.startup_timeout));
     let local = local_addresses(setup);
@@ -72,7 +74,7 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
 }
 
 /// Reads the one line with its block.
-fn stanza(setup: &Setup<'_>, c: &mut Cursor<'_>) -> Result<(Zones, Properties), ConfigError> {
+fn stanza<'a>(setup: &Setup<'_>, c: &mut Cursor<'a>) -> Result<(Zones, Properties<'a>), ConfigError> {
     let arguments = c.remaining_args();
     let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
     let zones = value::zones_or(&arguments, block.iter().map(String::as_str));
@@ -95,17 +97,4 @@ fn local_addresses(setup: &mut Setup<'_>) -> Vec<IpAddr> {
         Vec::new()
     });
     interfaces.into_iter().map(|i| i.ip()).filter(|a| !a.is_loopback()).collect()
-}
-
-/// Which names that do not exist are passed on.
-#[derive(Clone, Debug, Default)]
-pub struct Fallthrough {
-    zones: Vec<api::Name>,
-}
-
-impl Fallthrough {
-    /// Whether a lower-case name is passed on.
-    pub fn covers(&self, name: NameRef<'_>) -> bool {
-        self.zones.iter().any(|zone| name.is_below(zone.as_ref()))
-    }
 }

@@ -1,24 +1,27 @@
 //! The properties in the directive's block, each as CoreDNS reads it.
 
-use super::{Fallthrough, Pods};
+use super::Pods;
 use crate::cluster::{Config, Source};
 use crate::connect::Place;
 use crate::index::Kind;
 use crate::selector::Selector;
-use api::corefile::{ConfigError, Cursor, value};
+use api::Fallthrough;
+use api::Setup;
+use api::corefile::{ConfigError, Cursor};
 use api::gotext::{GoDuration, parse_int, quote};
-use api::{Name, Setup};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// What the block says; where it says nothing, the default.
-pub struct Properties {
+pub struct Properties<'a> {
     pub ttl: u32,
     pub pods: Pods,
     pub ignore_empty: bool,
     pub namespaces: Vec<String>,
     pub fallthrough: Fallthrough,
     pub startup_timeout: Duration,
+    /// The property that says where the cluster is read from.
+    pub source_at: Option<Cursor<'a>>,
     endpoint: Option<String>,
     tls: Option<[String; 3]>,
     kubeconfig: Option<(String, Option<String>)>,
@@ -32,7 +35,7 @@ pub struct Properties {
     endpoints: bool,
 }
 
-impl Default for Properties {
+impl Default for Properties<'_> {
     fn default() -> Self {
         Properties {
             ttl: 5,
@@ -41,6 +44,7 @@ impl Default for Properties {
             namespaces: Vec::new(),
             fallthrough: Fallthrough::default(),
             startup_timeout: Duration::from_secs(5),
+            source_at: None,
             endpoint: None,
             tls: None,
             kubeconfig: None,
@@ -58,9 +62,13 @@ impl Default for Properties {
 
 type Done = Result<(), ConfigError>;
 
-impl Properties {
+impl<'a> Properties<'a> {
     /// Reads the property that the cursor stands on.
-    pub fn read(&mut self, setup: &Setup<'_>, c: &mut Cursor<'_>) -> Done {
+    pub fn read(&mut self, setup: &Setup<'_>, c: &mut Cursor<'a>) -> Done {
+        // A kubeconfig wins over an endpoint.
+        if matches!(c.val(), "kubeconfig" | "manifests") || c.val() == "endpoint" && self.kubeconfig.is_none() {
+            self.source_at = Some(c.clone());
+        }
         match c.val() {
             "endpoint" => self.endpoint(c),
             "tls" => self.tls(setup, c),
@@ -76,7 +84,10 @@ impl Properties {
             "endpoint_pod_names" => flag(c).map(|()| self.pod_names = true),
             "noendpoints" => flag(c).map(|()| self.endpoints = false),
             "ttl" => self.ttl(c),
-            "fallthrough" => self.fallthrough(c),
+            "fallthrough" => {
+                self.fallthrough = Fallthrough::parse(c);
+                Ok(())
+            }
             "ignore" => self.ignore(c),
             "startup_timeout" => self.startup_timeout(c),
             later @ ("multicluster" | "zonal") => Err(c.err(format!("property '{later}' is not supported yet"))),
@@ -124,7 +135,7 @@ impl Properties {
 }
 
 /// Where the cluster is.
-impl Properties {
+impl Properties<'_> {
     fn endpoint(&mut self, c: &mut Cursor<'_>) -> Done {
         let urls = c.remaining_args();
         let first = *urls.first().ok_or_else(|| c.arg_err())?;
@@ -182,7 +193,7 @@ impl Properties {
 }
 
 /// What is answered.
-impl Properties {
+impl Properties<'_> {
     fn namespaces(&mut self, c: &mut Cursor<'_>) -> Done {
         let names = c.remaining_args();
         if names.is_empty() {
@@ -211,17 +222,6 @@ impl Properties {
         let ttl = parse_int(text).map_err(|why| c.bare(why))?;
         let range = || c.err(format!("ttl must be in range [0, 3600]: {ttl}"));
         self.ttl = u32::try_from(ttl).ok().filter(|&ttl| ttl <= 3600).ok_or_else(range)?;
-        Ok(())
-    }
-
-    fn fallthrough(&mut self, c: &mut Cursor<'_>) -> Done {
-        let zones = c.remaining_args();
-        self.fallthrough = Fallthrough {
-            zones: match *zones {
-                [] => vec![Name::root()],
-                _ => zones.iter().flat_map(|z| value::zones(z)).filter_map(|z| Name::from_text(&z).ok()).collect(),
-            },
-        };
         Ok(())
     }
 

@@ -119,7 +119,7 @@ impl Follower {
             }
             End::Failed { why, .. } if self.failing => tracing::debug!("cannot watch {kind}: {why}"),
             End::Failed { why, .. } => {
-                tracing::warn!("cannot watch {kind} at {}: {why}; answers stay as they are", self.api.host());
+                tracing::warn!("cannot watch {kind} at {}: {why}; answers stay as they are", self.api.origin());
                 self.failing = true;
             }
         }

@@ -84,7 +84,8 @@ async fn follow_through(turns: Vec<Turn>, names: &[&'static str]) -> Vec<&'stati
     let url = format!("http://{}", listener.local_addr().unwrap());
     let config = Place::Endpoint { url, tls: None }.config().unwrap();
     let clock = Clock::system();
-    let api = Api::new(config, Limits::new(0.0, 0, 1, clock.clone()), clock.clone()).unwrap();
+    let api = Api::new(config, crate::connect::Place::InCluster, Limits::new(0.0, 0, 1, clock.clone()), clock.clone())
+        .unwrap();
     let watch = Watch { kind: Kind::Service, labels: String::new() };
     let source = StopSource::default();
     let following = follow(watch, Arc::new(api), Arc::new(Mutex::new(writer)), clock, source.listen());

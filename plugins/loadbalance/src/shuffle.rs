@@ -1,0 +1,126 @@
+//! A random order of addresses and mail exchangers.
+
+use api::{RecordType, Reply, Section};
+use std::cell::RefCell;
+
+/// What is kept together in a section, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Alias,
+    Other,
+    Address,
+    Exchanger,
+}
+
+impl Group {
+    fn of(rtype: RecordType) -> Group {
+        match rtype {
+            RecordType::CNAME => Group::Alias,
+            RecordType::A | RecordType::AAAA => Group::Address,
+            RecordType::MX => Group::Exchanger,
+            _ => Group::Other,
+        }
+    }
+
+    fn is_shuffled(self) -> bool {
+        self >= Group::Address
+    }
+}
+
+thread_local! {
+    /// Places of records, in the order that they are to have.
+    static ORDER: RefCell<Vec<u16>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Puts aliases first in each section, then other records as they are, then addresses and mail exchangers, each shuffled.
+pub fn shuffle(reply: &mut Reply) {
+    if reply.records().len() < 2 || shuffled_in_place(reply) {
+        return;
+    }
+    ORDER.with_borrow_mut(|order| {
+        order.clear();
+        order.extend(0..reply.records().len() as u16);
+        let key = |i: u16| reply.record(i.into()).map(|r| (r.section(), Group::of(r.rtype())));
+        // Stable, so that others keep their order; in place where the records are few or in order.
+        if !order.is_sorted_by_key(|&i| key(i)) {
+            order.sort_by_key(|&i| key(i));
+        }
+        let mut from = 0;
+        while from < order.len() {
+            let group = key(order[from]);
+            let end = from + order[from..].iter().take_while(|&&i| key(i) == group).count();
+            if group.is_some_and(|(_, group)| group.is_shuffled()) {
+                fastrand::shuffle(&mut order[from..end]);
+            }
+            from = end;
+        }
+        if !order.is_sorted() {
+            let places: &[u16] = order;
+            reply.rearrange(places.iter().map(|&i| i.into()), usize::MAX);
+        }
+    });
+}
+
+/// The common case: one RRset of addresses and nothing else, whose data can be exchanged where it stands.
+fn shuffled_in_place(reply: &mut Reply) -> bool {
+    let count = reply.records().len();
+    let rtype = reply.record(0).map(|r| r.rtype());
+    let plain = matches!(rtype, Some(RecordType::A | RecordType::AAAA));
+    if !plain || !reply.records().all(|r| r.section() == Section::Answer && Some(r.rtype()) == rtype) {
+        return false;
+    }
+    // Fisher and Yates; an exchange fails where the owners differ, and then none of this kind has been made with it.
+    (0..count - 1).all(|i| {
+        let other = fastrand::usize(i..count);
+        other == i || reply.swap(i, other)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::test::{query, record};
+    use api::{NameRef, Owner, Query};
+    use std::collections::HashSet;
+    use std::net::Ipv4Addr;
+
+    fn shown(q: &Query) -> Vec<String> {
+        q.reply.records().map(|r| record(&r)).collect()
+    }
+
+    #[test]
+    fn every_order_comes() {
+        let mut seen = HashSet::new();
+        for _ in 0..200 {
+            let mut q = query("a.example A");
+            q.respond();
+            (1..4).for_each(|n| {
+                let address = Ipv4Addr::new(10, 0, 0, n).into();
+                q.reply.push_address(Section::Answer, Owner::Question, 5, address);
+            });
+            shuffle(&mut q.reply);
+            seen.insert(shown(&q));
+        }
+        assert_eq!(seen.len(), 6);
+    }
+
+    #[test]
+    fn aliases_go_first_and_sections_stay() {
+        let name = NameRef::read(b"\x01b\0").unwrap();
+        for _ in 0..20 {
+            let mut q = query("a.example A");
+            let reply = q.respond();
+            (1..3).for_each(|n| {
+                let address = Ipv4Addr::new(10, 0, 0, n).into();
+                reply.push_address(Section::Answer, Owner::Name(name), 5, address);
+            });
+            reply.push(Section::Answer, Owner::Question, RecordType::CNAME, 5, |d| d.name(name));
+            reply.push_address(Section::Additional, Owner::Name(name), 5, Ipv4Addr::LOCALHOST.into());
+            shuffle(reply);
+            let lines = shown(&q);
+            assert_eq!(lines[0], "a.example. 5 IN CNAME b.");
+            assert_eq!(lines[3], "b. 5 IN A 127.0.0.1");
+            assert!(lines[1].starts_with("b. 5 IN A 10.0.0.") && lines[1] != lines[2], "{lines:?}");
+        }
+    }
+}

@@ -1,14 +1,21 @@
 //! The test kit: questions from text, replies as text, without sockets.
 
 use crate::chain::{Chain, Link, Panics, Run};
+use crate::clock::Clock;
 use crate::codes::{Class, Rcode, RecordType};
+use crate::corefile::{Corefile, Source};
 use crate::name::{Name, NameRef};
 use crate::query::{Query, Transport};
 use crate::reply::{Outcome, Record, Section};
+use crate::services::Reload;
+use crate::setup::{Block, Setup, World};
+use crate::task::Carry;
 use crate::wire::flag;
-use crate::{Plugin, Result, Step};
+use crate::{Plugin, PluginDef, Result, Step};
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
 
 /// A query from `127.0.0.1:40212` as `text` says: `NAME TYPE [CLASS]`, then `+tcp`, `+do`, `+nord`, `+bufsize=N`,
 /// `+opt=CODE:HEX` in any order.
@@ -73,6 +80,45 @@ impl Plugin for Bottom {
     fn query(&self, q: &mut Query) -> Result<Step> {
         q.reply.bare(Rcode::REFUSED);
         Ok(Step::Done)
+    }
+}
+
+/// The plugins that `lines`, all those of the directive, make in a block for the root zone; or why they are refused, the place
+/// of which is in file `f`, where the lines begin with the second.
+///
+/// # Errors
+/// The words of the refusal.
+pub fn links(def: &PluginDef, lines: &str, world: &World) -> Result<Vec<Link>, String> {
+    let source = Source::new("f", format!(". {{\n{lines}\n}}\n"));
+    let corefile = Corefile::parse(&source, "53", &|_| true, &|_| None).map_err(|mistakes| mistakes[0].to_string())?;
+    let mut block = Block::new(vec![Name::root()]);
+    let tokens = corefile.blocks[0].directive(def.name).ok_or("the directive is not used")?;
+    (def.setup)(&mut Setup::new(def.name, tokens, &mut block, world)).map_err(|mistake| mistake.to_string())?;
+    Ok(block.links)
+}
+
+/// A generation with this clock and what is carried over; there is no reload.
+pub fn world(clock: Clock, carry: Carry) -> World {
+    World::new(clock, carry, Arc::new(NoReload))
+}
+
+struct NoReload;
+
+impl Reload for NoReload {
+    fn running(&self) -> String {
+        String::new()
+    }
+
+    fn read(&self) -> Result<String, String> {
+        Ok(String::new())
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -109,7 +109,7 @@ impl Stanza {
         (stanza.targets, stanza.arguments) =
             target::targets(&to, &stanza.resolvers).map_err(|refusal| match refusal {
                 Refusal::Words(words) => c.bare(words),
-                Refusal::NotYet(transport) => not_yet(c, &format!("{}:// upstreams", transport.name())),
+                Refusal::NotYet(transport) => not_yet(c, &format!("an upstream over {}://", transport.name())),
             })?;
         for Target { label, address } in &stanza.targets {
             if let Err(why) = address {

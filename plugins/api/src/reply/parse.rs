@@ -23,11 +23,9 @@ impl Reply {
         if message.len() > MAX_MESSAGE || wire::u16_at(message, 4)? != 1 {
             return Err(Malformed);
         }
-        let mut name = Vec::new();
-        let question_end = wire::read_name(message, HEADER, &mut name)? + 4;
-        self.question.set(wire::plain_name(&name)?);
+        let question_end = self.take_question(message)? + 4;
         self.wire.extend_from_slice(message.get(..question_end).ok_or(Malformed)?);
-        self.plain = HEADER + name.len() + 4;
+        self.plain = HEADER + self.question.get().as_bytes().len() + 4;
         self.rcode = Rcode(wire::u16_at(message, 2)? & flag::RCODE);
         self.outcome = Outcome::Message;
         self.wire[6..HEADER].fill(0);
@@ -38,6 +36,18 @@ impl Reply {
             }
         }
         Ok(())
+    }
+
+    /// Takes over the name asked for; returns where it ends.
+    fn take_question(&mut self, message: &[u8]) -> Result<usize, Malformed> {
+        if let Some(name) = NameRef::read(message.get(HEADER..).ok_or(Malformed)?) {
+            self.question.set(name);
+            return Ok(HEADER + name.as_bytes().len());
+        }
+        let mut name = Vec::new();
+        let end = wire::read_name(message, HEADER, &mut name)?;
+        self.question.set(wire::plain_name(&name)?);
+        Ok(end)
     }
 
     /// Takes over the record at `at`; returns where the next one begins.

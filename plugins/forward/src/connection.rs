@@ -204,6 +204,8 @@ thread_local! {
 }
 
 async fn send_datagram(socket: &UdpSocket, write: impl Fn(&mut Vec<u8>)) -> io::Result<()> {
+    // What made the socket readable before is of no interest: the reply will do so anew, and waiting begins without a vain read.
+    let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
     loop {
         let sent = OUT.with_borrow_mut(|out| {
             write(out);

@@ -160,8 +160,12 @@ impl Kubernetes {
     }
 }
 
-/// The address that a pod's label stands for, as text (spec 6).
+/// The address that a pod's label stands for, as text (spec 6); empty where it stands for none: a dot inside of a label is
+/// none between them.
 fn decode<'a>(label: &[u8], space: &'a mut [u8; 63]) -> &'a str {
+    if label.contains(&b'.') {
+        return "";
+    }
     let double = label.windows(2).any(|w| w == b"--");
     let dotted = !double && label.iter().filter(|&&b| b == b'-').count() == 3;
     let text = &mut space[..label.len()];
@@ -188,6 +192,7 @@ mod tests {
             ("1-2-3", "1:2:3"),
             ("a", "a"),
             ("1-2-3-4-5", "1:2:3:4:5"),
+            ("10.244-0-1", ""),
         ] {
             assert_eq!(decode(label.as_bytes(), &mut [0; 63]), text);
         }

@@ -4,7 +4,7 @@ use crate::admit::{Admission, admit};
 use crate::route::Begun;
 use crate::seal::seal;
 use crate::udp::canonical;
-use crate::waiting::{Deliver, Job};
+use crate::waiting::{self, Deliver, Job};
 use crate::worker::{Current, Shared};
 use api::task::Stop;
 use api::{Query, Transport};
@@ -68,7 +68,7 @@ impl Drop for Place {
     }
 }
 
-/// Accepts connections until `stop`; those that are open then end when they are idle.
+/// Accepts connections until `stop`; those that are open then end when they are idle, and are waited for.
 pub async fn serve(server: Rc<TcpServer>, mut stop: Stop) {
     while let Some(accepted) = stop.or(server.socket.accept()).await {
         let Ok((stream, peer)) = accepted else {
@@ -81,6 +81,9 @@ pub async fn serve(server: Rc<TcpServer>, mut stop: Stop) {
             continue;
         };
         tokio::task::spawn_local(converse(stream, canonical(peer), place, stop.clone()));
+    }
+    while server.connections.get() > 0 {
+        tokio::time::sleep(waiting::LOOK).await;
     }
 }
 

@@ -10,11 +10,15 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 /// Queries that may wait at the same time on one worker.
 const MAX_WAITING: usize = 10_000;
 /// Spare queries that a worker keeps for later.
 const MAX_SPARE: usize = 1_024;
+
+/// How often a listener that ends looks whether its last queries have been answered.
+pub const LOOK: Duration = Duration::from_millis(5);
 
 /// What takes a reply to the client once it is complete.
 pub trait Deliver {

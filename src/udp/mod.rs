@@ -6,7 +6,7 @@ use crate::admit::{Admission, admit};
 use crate::metrics;
 use crate::route::Begun;
 use crate::seal::seal;
-use crate::waiting::{Deliver, Job};
+use crate::waiting::{self, Deliver, Job};
 use crate::worker::{Current, Routes, Shared};
 use api::{Query, Transport};
 use batch::{BATCH, Batch, Datagram};
@@ -65,9 +65,14 @@ impl UdpServer {
         }
         loop {
             match self.receive(&mut batch) {
-                0 => return,
+                0 => break,
                 n => self.answer(&mut batch, n, &mut slots, &way_back).await,
             }
+        }
+        // Queries that wait hold on to the way back. Who asked for the end does not wait for them for ever.
+        drop(way_back);
+        while Rc::strong_count(&self) > 1 {
+            tokio::time::sleep(waiting::LOOK).await;
         }
     }
 

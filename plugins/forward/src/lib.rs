@@ -143,6 +143,9 @@ impl Forward {
                     if self.max_fails > 0 {
                         upstream.health.check();
                     }
+                    if down >= self.upstreams.len() {
+                        break; // it was a try by chance
+                    }
                 }
             }
         }

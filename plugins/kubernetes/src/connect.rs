@@ -3,8 +3,8 @@
 mod limits;
 
 use crate::metrics::Requests;
-use api::Clock;
 use api::gotext::quote;
+use api::{Clock, os_words};
 use kube::client::Body;
 use kube::config::{AuthInfo, Kubeconfig};
 use kube::{Client, Config};
@@ -73,7 +73,7 @@ fn in_cluster() -> Result<Config, String> {
     }
     for file in ["token", "ca.crt"] {
         let path = format!("/var/run/secrets/kubernetes.io/serviceaccount/{file}");
-        std::fs::read(&path).map_err(|e| format!("open {path}: {}", reason(&e)))?;
+        std::fs::read(&path).map_err(|e| format!("open {path}: {}", os_words(&e)))?;
     }
     Config::incluster().map_err(|e| format!("unable to load in-cluster configuration: {}", causes(&e)))
 }
@@ -81,9 +81,9 @@ fn in_cluster() -> Result<Config, String> {
 fn kubeconfig(file: &str, context: Option<&str>) -> Result<Config, String> {
     const NOTHING: &str = "invalid configuration: no configuration has been provided, try setting KUBERNETES_MASTER \
                            environment variable";
-    std::fs::metadata(file).map_err(|e| format!("stat {file}: {}", reason(&e)))?;
+    std::fs::metadata(file).map_err(|e| format!("stat {file}: {}", os_words(&e)))?;
     let text = std::fs::read_to_string(file)
-        .map_err(|e| format!("error loading config file \"{file}\": read {file}: {}", reason(&e)))?;
+        .map_err(|e| format!("error loading config file \"{file}\": read {file}: {}", os_words(&e)))?;
     if text.trim().is_empty() {
         return Err(NOTHING.into());
     }
@@ -142,7 +142,7 @@ fn no_url(url: &str) -> String {
 
 fn unreadable(what: &str, file: &str) -> Option<String> {
     let error = std::fs::File::open(file).err()?;
-    Some(format!("unable to read {what} {file} for  due to open {file}: {}", reason(&error)))
+    Some(format!("unable to read {what} {file} for  due to open {file}: {}", os_words(&error)))
 }
 
 /// The API server, as the lists and watches see it.
@@ -257,12 +257,6 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// What the system says about a file, as C and Go word it.
-fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 const AGENT: &str = concat!("poddns/", env!("CARGO_PKG_VERSION"));

@@ -7,8 +7,8 @@ use crate::index::{Kind, Writer};
 use crate::objects::{EndpointSlice, Metadata, Namespace, Pod, Service};
 use crate::selector::Selector;
 use crate::watch::SharedWriter;
-use api::Clock;
 use api::task::Stop;
+use api::{Clock, os_words};
 use serde::Deserialize;
 use serde_yaml::Value;
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ impl Manifests {
         let mut problems = Vec::new();
         let mut documents = Vec::new();
         for file in self.files()? {
-            let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+            let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {}", file.display(), os_words(&e)))?;
             documents.extend(documents_of(&file, &text, &mut problems));
         }
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +135,7 @@ impl Manifests {
     fn files(&self) -> Result<Vec<PathBuf>, String> {
         let mut files = Vec::new();
         for path in &self.paths {
-            let failed = |e: std::io::Error| format!("manifests {}: {e}", path.display());
+            let failed = |e: std::io::Error| format!("manifests {}: {}", path.display(), os_words(&e));
             if !std::fs::metadata(path).map_err(failed)?.is_dir() {
                 files.push(path.clone());
                 continue;

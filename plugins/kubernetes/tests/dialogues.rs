@@ -3,17 +3,14 @@
 //! The cluster is `tests/dialogues/cluster.yaml`. A name outside of it has one address, 192.0.2.1. With `UPDATE=1` in the
 //! environment the replies are written anew.
 
-use api::corefile::{Corefile, Source};
 use api::server::{Answering, Server};
-use api::services::Reload;
-use api::setup::{Block, World};
+use api::setup::World;
 use api::task::{Carry, StopSource};
-use api::test::{Bottom, query, text};
-use api::{Chain, Clock, Link, Name, Owner, Panics, Query, Rcode, RecordType, Run, Section, Setup, Site};
+use api::test::{Bottom, links, query, text, world};
+use api::{Chain, Clock, Link, Owner, Panics, Query, Rcode, RecordType, Run, Section, Site};
 use poddns_kubernetes::PLUGIN;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 
 #[tokio::test]
@@ -31,6 +28,28 @@ async fn dialogues() {
             continue;
         }
         assert_eq!(played, written, "{}; UPDATE=1 takes what is on the left", file.display());
+    }
+}
+
+/// What is read from files is read when the work begins, so that what answers at once was there before.
+#[tokio::test]
+async fn a_reload_keeps_the_cluster_while_what_is_read_stays_the_same() {
+    let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogues/cluster.yaml");
+    let lines = |more: &str| format!("kubernetes cluster.local {{\nmanifests {}\n{more}\n}}", cluster.display());
+    let first = world(Clock::manual(), Carry::default());
+    let known = |links: Vec<Link>| {
+        let mut q = query("web.shop.svc.cluster.local A");
+        let chain = Chain::new(links, Panics::End);
+        assert_eq!(chain.run(&mut q), Run::Done);
+        q.reply.rcode() == Some(Rcode::NOERROR) && chain.links()[0].plugin.ready()
+    };
+    let before = links(&PLUGIN, &lines(""), &first).unwrap();
+    begin(&first).await;
+    assert!(known(before));
+    for (more, kept) in [("ttl 60\npods insecure", true), ("pods verified", false), ("labels a", false)] {
+        let second = world(Clock::manual(), Carry::from_before(&first.carry.current()));
+        let after = links(&PLUGIN, &lines(more), &second).unwrap();
+        assert_eq!(known(after), kept, "{more}");
     }
 }
 
@@ -58,15 +77,19 @@ async fn ask(chain: &Chain, question: &str) -> String {
 
 /// The chain of a block with this directive, its cluster read, and [`Bottom`] below it.
 async fn chain(directive: &str) -> Chain {
-    let source = Source::new("Corefile", format!("cluster.local {{\n{directive}}}\n"));
-    let corefile = Corefile::parse(&source, "53", &|_| true, &|_| None).unwrap();
-    let world = World::new(Clock::manual(), Carry::default(), Arc::new(Never));
-    let mut block = Block::new(vec![Name::from_text("cluster.local").unwrap()]);
-    let tokens = corefile.blocks[0].directive("kubernetes").unwrap();
-    (PLUGIN.setup)(&mut Setup::new("kubernetes", tokens, &mut block, &world)).unwrap();
+    let world = world(Clock::manual(), Carry::default());
+    let mut links = links(&PLUGIN, directive, &world).unwrap();
+    begin(&world).await;
+    links.push(Link { name: "bottom", plugin: Box::new(Bottom) });
+    Chain::new(links, Panics::End)
+}
+
+/// Begins the work of a generation and lets it come to its first pause.
+async fn begin(world: &World) {
     let stop = StopSource::default();
     for carried in world.carry.current() {
-        for task in carried.tasks.lock().unwrap().take() {
+        let tasks = carried.tasks.lock().unwrap().take();
+        for task in tasks {
             let work = (task.start)(stop.listen());
             // What is read from files is read when the work begins.
             tokio::select! {
@@ -76,9 +99,6 @@ async fn chain(directive: &str) -> Chain {
             }
         }
     }
-    let mut links = std::mem::take(&mut block.links);
-    links.push(Link { name: "bottom", plugin: Box::new(Bottom) });
-    Chain::new(links, Panics::End)
 }
 
 /// The server that look-ups come back to.
@@ -93,25 +113,5 @@ impl Server for Outside {
         let reply = q.respond_authoritative(Rcode::NOERROR);
         reply.push(Section::Answer, Owner::Question, RecordType::A, 60, |d| d.octets(&[192, 0, 2, 1]));
         Box::pin(std::future::ready(q))
-    }
-}
-
-struct Never;
-
-impl Reload for Never {
-    fn running(&self) -> String {
-        String::new()
-    }
-
-    fn read(&self) -> Result<String, String> {
-        Err("there is no file".into())
-    }
-
-    fn generation(&self) -> u64 {
-        0
-    }
-
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        Box::pin(std::future::ready(Err("there is no file".into())))
     }
 }

@@ -4,6 +4,7 @@
 //! no lock and touch no shared counter. One [`Writer`] changes it, value by value: a reader sees each value whole,
 //! as it was before or as it is after.
 
+mod addresses;
 mod entry;
 mod slots;
 mod tags;
@@ -12,7 +13,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{AddressText, Addresses, Backing, HostSpace, NameKind, Namespace, Pod, Port, Service, Slice};
+pub use addresses::{AddressText, Addresses, HostSpace};
+pub use entry::{Backing, NameKind, Namespace, Pod, Port, Service, Slice};
 pub use slots::Found;
 pub use writer::{Kind, Options, Writer};
 
@@ -97,7 +99,7 @@ impl Index {
         };
         let written = self.hosts.find(self.hash(name), |slot| self.slice_of(slot, owner, |s| look_in(s, false)));
         written.or_else(|| {
-            let hash = self.hash(entry::address_of_host(host)?);
+            let hash = self.hash(addresses::address_of_host(host)?);
             self.endpoint_addresses.find(hash, |slot| self.slice_of(slot, owner, |s| look_in(s, true)))
         })
     }

@@ -1,4 +1,4 @@
-use super::entry::{HostSpace, first_label};
+use super::entry::first_label;
 use super::*;
 use crate::objects;
 use serde_json::json;

@@ -1,8 +1,10 @@
 //! The one that changes the index: objects in, values published.
 
 mod convert;
+mod pods;
+mod slices;
 
-use super::entry::{Backing, Definition, Namespace, Pod, Port, Service, Slice};
+use super::entry::{Backing, Definition, Namespace, Pod, Port, Service};
 use super::slots::Free;
 use super::tags::Tags;
 use super::{Index, entry};
@@ -275,118 +277,6 @@ impl Writer {
         index.service_names.find(index.hash(owner), |s| index.services.get(s).filter(|v| *v.owner == *owner).map(|_| s))
     }
 
-    // Slices.
-
-    /// Publishes a slice in the order that lets a reader miss nothing: the value, then what leads to it.
-    fn replace_slice(&mut self, slot: u32, old: Option<Arc<Slice>>, new: Option<Slice>) {
-        let new = new.map(Arc::new);
-        let overlaps = new.as_deref().is_some_and(|slice| self.overlaps(slot, slice));
-        self.index.slices.set(slot, new.clone());
-        let (hosts, addresses) = self.slice_hashes(old.as_deref());
-        let (new_hosts, new_addresses) = self.slice_hashes(new.as_deref());
-        retag(&self.index.hosts, slot, &hosts, &new_hosts);
-        retag(&self.index.endpoint_addresses, slot, &addresses, &new_addresses);
-        let (from, to) = (owner_of(old.as_deref()), owner_of(new.as_deref()));
-        if from != to
-            && let Some(service) = from.and_then(|owner| self.find_service(owner))
-        {
-            self.detach(service, slot);
-        }
-        if let Some(service) = to.and_then(|owner| self.service_slot(owner)) {
-            self.attach(service, slot, overlaps);
-        }
-    }
-
-    fn attach(&mut self, service: u32, slice: u32, overlaps: bool) {
-        let Some(old) = self.index.services.get_full(service) else { return };
-        let known = old.slices.contains(&slice);
-        if known && (old.overlap || !overlaps) {
-            return;
-        }
-        let mut slices = old.slices.to_vec();
-        if !known {
-            slices.push(slice);
-        }
-        let overlap = overlaps || old.overlap;
-        let service_value = Service { slices: slices.into(), overlap, ..old.with_definition(old.definition.clone()) };
-        self.publish_service(service, service_value);
-    }
-
-    fn detach(&mut self, service: u32, slice: u32) {
-        let Some(old) = self.index.services.get_full(service) else { return };
-        let slices: Box<[u32]> = old.slices.iter().copied().filter(|&s| s != slice).collect();
-        let overlap = old.overlap && slices.len() > 1;
-        let service_value = Service { slices, overlap, ..old.with_definition(old.definition.clone()) };
-        self.publish_service(service, service_value);
-    }
-
-    /// Whether another slice of the same service has one of the addresses.
-    fn overlaps(&self, slot: u32, slice: &Slice) -> bool {
-        let index = &self.index;
-        let another = |s: u32| (s != slot && index.slices.get(s).is_some_and(|o| o.owner == slice.owner)).then_some(());
-        slice.addresses.canonical().any(|a| index.endpoint_addresses.find(index.hash(a), another).is_some())
-    }
-
-    fn remove_slice(&mut self, slot: u32, now: u32) {
-        let Some(old) = self.index.slices.get_full(slot) else { return };
-        self.touch(now);
-        self.slice_names.remove(self.identity(&old.name, &old.namespace.label), slot);
-        self.replace_slice(slot, Some(old), None);
-        self.slices.free.put(slot);
-    }
-
-    /// Hashes of the host names and of the addresses that lead to a slice.
-    fn slice_hashes(&self, slice: Option<&Slice>) -> (Vec<u64>, Vec<u64>) {
-        let Some(slice) = slice.filter(|s| owner_of(Some(s)).is_some()) else { return Default::default() };
-        let written = (0..slice.len()).map(|e| slice.written_host(e)).filter(|h| !h.is_empty());
-        let hosts = written.map(|host| {
-            let mut name = host.to_ascii_lowercase();
-            name.extend_from_slice(&slice.owner);
-            self.index.hash(&*name)
-        });
-        (hosts.collect(), slice.addresses.canonical().map(|a| self.index.hash(a)).collect())
-    }
-
-    fn find_slice(&self, name: &[u8], namespace: &[u8]) -> Option<u32> {
-        self.slice_names.find(self.identity(name, namespace), |slot| {
-            let slice = self.index.slices.get(slot)?;
-            (*slice.name == *name && *slice.namespace.label == *namespace).then_some(slot)
-        })
-    }
-
-    // Pods.
-
-    fn publish_pod(&mut self, found: Option<u32>, pod: Pod, now: u32) {
-        let Some(slot) = found.or_else(|| self.pods.free.take()) else { return self.remark(FULL.into()) };
-        self.pods.note(slot);
-        let old = self.index.pods.get_full(slot);
-        if old.as_deref() == Some(&pod) {
-            return;
-        }
-        self.touch(now);
-        let hash = |pod: &Pod| self.index.hash(pod.address);
-        let (before, after): (Vec<u64>, _) = (old.as_deref().map(hash).into_iter().collect(), [hash(&pod)]);
-        self.pod_names.insert(self.identity(&pod.name, &pod.namespace.label), slot);
-        self.index.pods.set(slot, Some(Arc::new(pod)));
-        retag(&self.index.pod_addresses, slot, &before, &after);
-    }
-
-    fn remove_pod(&mut self, slot: u32, now: u32) {
-        let Some(old) = self.index.pods.get_full(slot) else { return };
-        self.touch(now);
-        self.pod_names.remove(self.identity(&old.name, &old.namespace.label), slot);
-        self.index.pod_addresses.remove(self.index.hash(old.address), slot);
-        self.index.pods.set(slot, None);
-        self.pods.free.put(slot);
-    }
-
-    fn find_pod(&self, name: &[u8], namespace: &[u8]) -> Option<u32> {
-        self.pod_names.find(self.identity(name, namespace), |slot| {
-            let pod = self.index.pods.get(slot)?;
-            (*pod.name == *name && *pod.namespace.label == *namespace).then_some(slot)
-        })
-    }
-
     // Namespaces.
 
     /// The namespace called `label`, made if it is not known.
@@ -462,11 +352,6 @@ impl Service {
             overlap: self.overlap,
         }
     }
-}
-
-/// The owner of a slice that has one: a slice without a service's label leads nowhere.
-fn owner_of(slice: Option<&Slice>) -> Option<&[u8]> {
-    slice.map(|s| &*s.owner).filter(|owner| !owner.is_empty())
 }
 
 /// Whether the change from one definition to the other leaves the serial as it is (spec 10.4).

@@ -1,7 +1,8 @@
 //! From the API's objects to what the index keeps. What makes no sense is left out and counted, never guessed.
 
 use super::{Writer, no_label};
-use crate::index::entry::{AddressText, Addresses, Backing, Definition, Host, NameKind, Port, Slice, SliceParts};
+use crate::index::addresses::{AddressText, Addresses};
+use crate::index::entry::{Backing, Definition, Host, NameKind, Port, Slice, SliceParts};
 use crate::objects;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,7 +42,10 @@ impl Writer {
 
     fn cluster_ips(&mut self, spec: &objects::ServiceSpec<'_>) -> Backing {
         let alone = std::slice::from_ref(&spec.cluster_ip);
-        let texts = if spec.cluster_ips.is_empty() { alone } else { &spec.cluster_ips };
+        let (texts, field) = match spec.cluster_ips.as_slice() {
+            [] => (alone, "clusterIP"),
+            all => (all, "clusterIPs"),
+        };
         if &*texts[0] == "None" {
             return Backing::Headless;
         }
@@ -51,7 +55,7 @@ impl Writer {
                 Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd)),
                 Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd)),
                 None if name.is_none() && wire_name(text).is_some() => name = wire_name(text),
-                None => self.remark(format!("spec.clusterIPs: {text:?} is no address")),
+                None => self.remark(format!("spec.{field}: {text:?} is no address")),
             }
         }
         match name {

@@ -15,15 +15,51 @@ const MAX_REPEAT: u32 = 1000;
 /// What Go's `regexp` says: `error parsing regexp: …`.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
     let said = |what: String| format!("error parsing regexp: {what}");
+    let mut pattern = unquote(pattern);
     let mut parser = ParserBuilder::new().nest_limit(MAX_REPEAT).build();
-    let tree = parser.parse(pattern).map_err(|e| said(words(pattern, &e)))?;
-    if let Some(fault) = refused_by_go(pattern, &tree) {
+    let tree = loop {
+        match parser.parse(&pattern) {
+            Ok(tree) => break tree,
+            Err(e) => match without_duplicate(&pattern, &e) {
+                Some(shorter) => pattern = shorter,
+                None => return Err(said(words(&pattern, &e))),
+            },
+        }
+    };
+    if let Some(fault) = refused_by_go(&pattern, &tree) {
         return Err(said(fault));
     }
-    Regex::new(pattern).map_err(|e| match e {
+    Regex::new(&pattern).map_err(|e| match e {
         regex::Error::CompiledTooBig(_) => said(format!("expression too large: `{pattern}`")),
         other => said(last_line(&other.to_string())),
     })
+}
+
+/// The pattern with what stands between `\Q` and `\E` (or the end) taken literally, which the library has not.
+fn unquote(pattern: &str) -> String {
+    let (mut out, mut rest) = (String::new(), pattern);
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        if let Some(quoted) = escape.strip_prefix(r"\Q") {
+            let (literal, after) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
+            out.push_str(&regex_syntax::escape(literal));
+            rest = after;
+        } else {
+            let end = escape.char_indices().nth(2).map_or(escape.len(), |(i, _)| i);
+            out.push_str(&escape[..end]);
+            rest = &escape[end..];
+        }
+    }
+    out + rest
+}
+
+/// The pattern without the name of the first of two groups of the same name: in Go the last one has it.
+fn without_duplicate(pattern: &str, e: &ast::Error) -> Option<String> {
+    let ErrorKind::GroupNameDuplicate { original } = e.kind() else { return None };
+    let (before, after) = (pattern.get(..original.start.offset)?, pattern.get(original.end.offset..)?);
+    let open = before.strip_suffix("?P<").or_else(|| before.strip_suffix("?<"))?;
+    Some(format!("{open}{}", after.strip_prefix('>')?))
 }
 
 /// Go's words for a mistake.
@@ -51,7 +87,6 @@ fn words(pattern: &str, e: &ast::Error) -> String {
             format!("invalid or unsupported Perl syntax: `{}`", &pattern[open..to])
         }
         ErrorKind::GroupNameInvalid | ErrorKind::GroupNameEmpty => format!("invalid named capture: `{rest}`"),
-        ErrorKind::GroupNameDuplicate { .. } => format!("duplicate capture group name: `{there}`"),
         ErrorKind::NestLimitExceeded(_) => format!("expression nests too deeply: `{pattern}`"),
         other => format!("{other}: `{there}`"),
     }
@@ -125,5 +160,8 @@ mod tests {
         for pattern in ["", ".*", r"\p{Greek}", r"(?i)^(?P<a>[a-z]+)\.(?:b|c)$", "[[:alpha:]]+?", "a{0,1000}"] {
             assert!(compile(pattern).is_ok(), "{pattern}");
         }
+        assert!(compile(r"^\Qa.b\E[.]$").unwrap().is_match("a.b.") && compile(r"\Q(").unwrap().is_match("("));
+        let twice = compile("(?P<x>a)(?P<x>b)").unwrap();
+        assert_eq!(&twice.captures("ab").unwrap()["x"], "b");
     }
 }

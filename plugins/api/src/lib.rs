@@ -9,7 +9,7 @@
 //! | [`query`], [`reply`], [`name`], [`codes`], [`wire`] | the data: one query, its reply, names, numbers; these know no engine |
 //! | [`chain`] | the engine; it knows no configuration |
 //! | [`setup`], [`corefile`], [`gotext`] | from Corefile to plugins; values in it |
-//! | [`fallthrough`], [`expression`] | a property that several plugins have; regular expressions |
+//! | [`fallthrough`], [`expression`], [`presentation`] | a property that several plugins have; regular expressions; records in text |
 //! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
 //! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
 //! | [`traffic`] | what is counted of queries and replies |
@@ -25,6 +25,7 @@ pub mod gotext;
 pub mod http;
 pub mod metrics;
 pub mod name;
+pub mod presentation;
 pub mod query;
 pub mod reply;
 pub mod server;

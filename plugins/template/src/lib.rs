@@ -1,15 +1,113 @@
 //! The template directive: answers made from templates.
 
-use api::PluginDef;
-use api::corefile::ConfigError;
+mod answer;
+mod data;
+mod gotemplate;
+mod metrics;
+mod setup;
+
+use answer::Records;
+use api::expression::Regex;
+use api::server::PerSite;
+use api::{Class, Fallthrough, Name, Plugin, PluginDef, Query, Rcode, RecordType, Result, Step, Waiting};
+use gotemplate::Template;
+use metrics::Counters;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef {
-    name: "template",
-    metrics: &[],
-    setup: |setup| {
-        let mut c = setup.cursor();
-        c.next();
-        c.token().map_or(Ok(()), |token| Err(ConfigError::not_supported("template", token)))
-    },
-};
+pub static PLUGIN: PluginDef = PluginDef { name: "template", metrics: metrics::ALL, setup: setup::setup };
+
+/// The first entry whose class, type, zone and expression fit makes the answer.
+struct Templates {
+    entries: Box<[Entry]>,
+}
+
+/// One `template` of the Corefile.
+struct Entry {
+    class: Class,
+    rtype: RecordType,
+    zones: Box<[Name]>,
+    patterns: Box<[Pattern]>,
+    answer: Box<[Source]>,
+    additional: Box<[Source]>,
+    authority: Box<[Source]>,
+    rcode: Rcode,
+    /// Code and text of an extended error (RFC 8914).
+    extended_error: Option<(u16, String)>,
+    fallthrough: Fallthrough,
+    counters: PerSite<Counters>,
+}
+
+/// An expression that names have to match.
+struct Pattern {
+    /// As it is written.
+    text: String,
+    expression: Regex,
+}
+
+/// The template of a record, and its text.
+struct Source {
+    text: String,
+    template: Template,
+}
+
+impl Plugin for Templates {
+    fn query(&self, q: &mut Query) -> Result<Step> {
+        let name = q.name().to_string();
+        for entry in self.entries.iter().filter(|e| e.covers(q)) {
+            let Some(zone) = entry.zone(q) else { continue };
+            let Some(pattern) = entry.patterns.iter().find(|p| p.expression.is_match(&name)) else {
+                if entry.fallthrough.covers(q.name()) {
+                    continue;
+                }
+                q.reply.bare(Rcode::SERVFAIL);
+                return Ok(Step::Done);
+            };
+            entry.count(q, |c| c.matches.inc());
+            if entry.rcode == Rcode::SERVFAIL {
+                q.reply.bare(Rcode::SERVFAIL);
+                return Ok(Step::Done);
+            }
+            let records = entry.records(q, &name, zone, pattern)?;
+            if records.aliases(q).next().is_some() {
+                q.set_note(records);
+                return Ok(Step::Wait);
+            }
+            records.write(q);
+            return Ok(Step::Done);
+        }
+        Ok(Step::Next)
+    }
+
+    /// Looks up the targets of aliases.
+    fn wait<'a>(&'a self, q: &'a mut Query) -> Waiting<'a> {
+        Box::pin(async {
+            if let Some(mut records) = q.take_note::<Records>() {
+                records.chase(q).await;
+                records.write(q);
+            }
+            Ok(Step::Done)
+        })
+    }
+}
+
+impl Entry {
+    /// Whether class and type fit.
+    fn covers(&self, q: &Query) -> bool {
+        (self.class == Class::ANY || self.class == q.question.class)
+            && (self.rtype == RecordType::ANY || self.rtype == q.rtype())
+    }
+
+    /// The longest of its zones that the name is in.
+    fn zone(&self, q: &Query) -> Option<&Name> {
+        let fitting = self.zones.iter().filter(|zone| q.name().is_below(zone.as_ref()));
+        fitting.max_by_key(|zone| zone.as_bytes().len())
+    }
+
+    fn count(&self, q: &Query, count: impl FnOnce(&Counters)) {
+        if let Some(site) = q.site()
+            && let Some(counters) = self.counters.get(site, |site| Counters::new(site, self.class, self.rtype))
+        {
+            count(counters);
+        }
+    }
+}

@@ -51,6 +51,7 @@ use corefile::ConfigError;
 use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// Where a query goes after a plugin has seen it. Read the same on the way down and on the way up.
 #[must_use]
@@ -93,6 +94,29 @@ pub trait Plugin: Send + Sync + 'static {
     /// The code to answer where this plugin is the last one and has passed the query on; `None` is SERVFAIL with an error.
     fn unanswered(&self, _q: &Query) -> Option<Rcode> {
         None
+    }
+}
+
+/// A plugin that others hold on to as well.
+impl<P: Plugin> Plugin for Arc<P> {
+    fn query(&self, q: &mut Query) -> Result<Step> {
+        (**self).query(q)
+    }
+
+    fn wait<'a>(&'a self, q: &'a mut Query) -> Waiting<'a> {
+        (**self).wait(q)
+    }
+
+    fn reply(&self, q: &mut Query) -> Result<Step> {
+        (**self).reply(q)
+    }
+
+    fn ready(&self) -> bool {
+        (**self).ready()
+    }
+
+    fn unanswered(&self, q: &Query) -> Option<Rcode> {
+        (**self).unanswered(q)
     }
 }
 

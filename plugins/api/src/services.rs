@@ -11,6 +11,15 @@ pub trait Metadata: Send + Sync {
     fn value(&self, q: &crate::Query, label: &str) -> Option<String>;
 }
 
+/// Names that a plugin answers from a state that it follows: a cache above it neither keeps its replies (they are marked, see
+/// [`crate::Reply::set_live`]) nor hides what has become known since other plugins were asked.
+///
+/// Every such plugin offers an `Arc<dyn Live>`.
+pub trait Live: Send + Sync {
+    /// Whether the plugin, asked now, would answer the query by itself and not pass it on.
+    fn answers(&self, q: &crate::Query) -> bool;
+}
+
 /// The daemon's part of a reload; the directive `reload` decides when.
 pub trait Reload: Send + Sync {
     /// The hash of the configuration that runs, in hex.

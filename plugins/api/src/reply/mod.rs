@@ -83,6 +83,8 @@ pub struct Reply {
     plain: usize,
     /// Records were left out because no message can hold them.
     overflow: bool,
+    /// Written from a state that is followed.
+    live: bool,
     opt: Option<ReplyOpt>,
     error: Option<Error>,
     names: Names,
@@ -98,6 +100,7 @@ impl Default for Reply {
             rcode: Rcode::NOERROR,
             plain: 0,
             overflow: false,
+            live: false,
             opt: None,
             error: None,
             names: Names::default(),
@@ -115,6 +118,7 @@ impl Reply {
         self.rcode = Rcode::NOERROR;
         self.plain = 0;
         self.overflow = false;
+        self.live = false;
         self.opt = None;
         self.error = None;
     }
@@ -163,6 +167,16 @@ impl Reply {
             Outcome::Bare(rcode) => Some(rcode),
             Outcome::Message => Some(self.rcode),
         }
+    }
+
+    /// Says that the reply tells a state that the plugin follows ([`crate::services::Live`]): it is true now, and not to be kept.
+    pub fn set_live(&mut self) {
+        self.live = true;
+    }
+
+    /// Whether the reply is not to be kept for later.
+    pub fn is_live(&self) -> bool {
+        self.live
     }
 
     /// What went wrong below, for the plugins that report it.

@@ -18,6 +18,7 @@ mod watch;
 mod zones;
 
 use answer::{Request, Verdict};
+use api::services::Live;
 use api::{Fallthrough, Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Step, Waiting};
 use cluster::Cluster;
 use elsewhere::Elsewhere;
@@ -44,7 +45,7 @@ impl Plugin for Kubernetes {
             q.reply.bare(Rcode::REFUSED);
             return Ok(Step::Done);
         }
-        q.respond_authoritative(Rcode::NOERROR);
+        q.respond_authoritative(Rcode::NOERROR).set_live();
         match self.answer(&Request { question: &q.question, zone, offset }, &mut q.reply) {
             Verdict::Answered => self.complete(q, offset),
             Verdict::NoSuchName => return Ok(self.no_such_name(q, offset)),
@@ -62,6 +63,13 @@ impl Plugin for Kubernetes {
 
     fn ready(&self) -> bool {
         self.index().synced()
+    }
+}
+
+impl Live for Kubernetes {
+    fn answers(&self, q: &Query) -> bool {
+        let Some((zone, offset)) = self.zones.find(q.name()) else { return false };
+        !self.fallthrough.covers(q.name()) || self.knows(&Request { question: &q.question, zone, offset })
     }
 }
 

@@ -7,8 +7,10 @@ use crate::cluster::{self, Cluster};
 use crate::zones::Zones;
 use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
+use api::services::Live;
 use properties::Properties;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What is answered, apart from what the cluster holds.
 pub struct Rules {
@@ -69,7 +71,9 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let local = local_addresses(setup);
     let Properties { ttl, pods, ignore_empty, namespaces, fallthrough, .. } = properties;
     let rules = Rules { ttl, pods, ignore_empty, namespaces, local };
-    setup.add(Kubernetes { zones, rules, fallthrough, cluster });
+    let plugin = Arc::new(Kubernetes { zones, rules, fallthrough, cluster });
+    setup.offer::<Arc<dyn Live>>(plugin.clone());
+    setup.add(plugin);
     Ok(())
 }
 

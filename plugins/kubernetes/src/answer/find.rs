@@ -36,6 +36,11 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
+    /// Whether the version of the naming scheme is asked for.
+    pub fn is_version(&self) -> bool {
+        self.labels() == b"\x0bdns-version"
+    }
+
     /// The labels in front of the zone.
     pub fn labels(&self) -> &'a [u8] {
         &self.name.as_bytes()[..self.zone]

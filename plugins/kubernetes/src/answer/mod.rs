@@ -8,6 +8,9 @@ mod reverse;
 mod service;
 mod target;
 
+#[cfg(test)]
+mod tests;
+
 use crate::Kubernetes;
 use crate::zones::Zone;
 use api::{Name, NameRef, Owner, Question, RecordType, Reply, Section};
@@ -91,6 +94,20 @@ impl Kubernetes {
         }
     }
 
+    /// Whether the name asked for exists, as [`Kubernetes::answer`] would find.
+    pub(crate) fn knows(&self, request: &Request<'_>) -> bool {
+        let asked = request.asked();
+        match request.question.rtype {
+            RecordType::SOA => true,
+            RecordType::PTR => match request.question.name().reverse_address() {
+                Some(address) => self.has_pointer(address),
+                None => self.find_record(&asked).is_ok(),
+            },
+            RecordType::TXT => asked.is_version() || !matches!(self.find_record(&asked), Err(_) | Ok(Hit::Branch)),
+            _ => self.find(&asked).is_ok(),
+        }
+    }
+
     /// The one CNAME of a name that leads to another.
     fn alias(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
         let found = self.find(&request.asked());
@@ -103,7 +120,7 @@ impl Kubernetes {
     /// The version of the naming scheme; other names have no text (spec 7.3).
     fn text(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
         let asked = request.asked();
-        if asked.labels() == b"\x0bdns-version" {
+        if asked.is_version() {
             reply.push(Section::Answer, Owner::Question, RecordType::TXT, VERSION_TTL, |d| d.text(VERSION));
             return Verdict::Answered;
         }

@@ -19,6 +19,13 @@ impl Kubernetes {
         if reply.records().len() == 0 { Verdict::NoSuchName } else { Verdict::Answered }
     }
 
+    /// Whether an address has a name.
+    pub(super) fn has_pointer(&self, address: IpAddr) -> bool {
+        let here = |namespace: &Namespace| self.points_into(namespace).then_some(());
+        let service = self.index().cluster_address(address, |service| here(&service.namespace));
+        service.or_else(|| self.index().endpoint_address(address, |slice, _| here(&slice.namespace))).is_some()
+    }
+
     /// The name of one service that has this cluster address.
     fn service_pointer(&self, address: IpAddr, reply: &mut Reply) -> bool {
         let found = self.index().cluster_address(address, |service| {

@@ -1,0 +1,70 @@
+use super::*;
+use crate::cluster::Cluster;
+use crate::index::{Index, Kind, Options};
+use crate::setup::{Pods, Rules};
+use crate::zones::Zones;
+use api::services::Live;
+use api::test::query;
+use api::{Fallthrough, Plugin, Rcode, Step};
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+
+/// A cluster with a service of each kind in namespace `n`, whose names fall through as `fallthrough` says.
+fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
+    let (index, mut writer) = Index::new(&[Kind::Service], Options::default());
+    let metadata = |name: &str| json!({"name": name, "namespace": "n"});
+    writer.put_namespace(&Deserialize::deserialize(&json!({"name": "n"})).unwrap());
+    for (name, spec) in [
+        ("web", json!({"clusterIP": "10.96.0.1", "ports": [{"name": "http", "port": 80}]})),
+        ("headless", json!({"clusterIP": "None"})),
+        ("out", json!({"type": "ExternalName", "externalName": "example.org"})),
+    ] {
+        let service = json!({"metadata": metadata(name), "spec": spec});
+        writer.put_service(&Deserialize::deserialize(&service).unwrap(), 1);
+    }
+    let labels = json!({"name": "h-1", "namespace": "n", "labels": {"kubernetes.io/service-name": "headless"}});
+    let slice = json!({"metadata": labels, "endpoints": [{"addresses": ["10.244.0.1"]}]});
+    writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
+    writer.end_list(Kind::Service, 1);
+    let zones = ["cluster.local.", "in-addr.arpa."].map(str::to_owned);
+    let rules = Rules { ttl: 5, pods: Pods::Insecure, ignore_empty: false, namespaces: Vec::new(), local: Vec::new() };
+    let cluster = Arc::new(Cluster { index });
+    Kubernetes { zones: Zones::new(&zones).unwrap(), rules, fallthrough, cluster }
+}
+
+#[test]
+fn what_would_be_answered_is_known_beforehand() {
+    let kubernetes = kubernetes(Fallthrough::default());
+    let names = [
+        "cluster.local",
+        "svc.cluster.local",
+        "n.svc.cluster.local",
+        "x.svc.cluster.local",
+        "web.n.svc.cluster.local",
+        "_http._tcp.web.n.svc.cluster.local",
+        "_x._tcp.web.n.svc.cluster.local",
+        "headless.n.svc.cluster.local",
+        "10-244-0-1.headless.n.svc.cluster.local",
+        "10-244-0-2.headless.n.svc.cluster.local",
+        "out.n.svc.cluster.local",
+        "10-0-0-1.n.pod.cluster.local",
+        "x.n.pod.cluster.local",
+        "dns-version.cluster.local",
+        "ns.dns.cluster.local",
+        "1.0.96.10.in-addr.arpa",
+        "1.0.244.10.in-addr.arpa",
+        "2.0.244.10.in-addr.arpa",
+        "in-addr.arpa",
+    ];
+    for (name, rtype) in names.iter().flat_map(|n| ["A", "SRV", "TXT", "PTR", "SOA", "NS", "MX"].map(|t| (n, t))) {
+        let question = format!("{name} {rtype}");
+        let mut q = query(&question);
+        let step = kubernetes.query(&mut q).unwrap();
+        let exists = step == Step::Wait || q.reply.rcode() == Some(Rcode::NOERROR);
+        let (zone, offset) = kubernetes.zones.find(q.name()).unwrap();
+        assert_eq!(kubernetes.knows(&Request { question: &q.question, zone, offset }), exists, "{question}");
+        assert!(q.reply.is_live() && kubernetes.answers(&q), "{question}");
+    }
+    assert!(!kubernetes.answers(&query("example.org A")));
+}

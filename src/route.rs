@@ -49,17 +49,14 @@ impl Router {
     /// that serve them and the names of the sites, in the order of the Corefile.
     pub fn new(label: &Arc<str>, blocks: Vec<(Box<[u8]>, Arc<Built>, Site)>) -> Router {
         let any_class = blocks.iter().any(|(_, block, _)| block.any_class);
-        let mut zones: Vec<Zone> = Vec::new();
+        let mut routes: HashMap<Box<[u8]>, Vec<Route>> = HashMap::new();
         let mut sites = Vec::new();
         for (name, block, site) in blocks {
-            let route = Route { block, site: sites.len() };
+            routes.entry(name).or_default().push(Route { block, site: sites.len() });
             sites.push(site);
-            match zones.iter_mut().find(|z| z.name == name) {
-                Some(zone) => zone.routes.push(route),
-                None => zones.push(Zone { name, routes: vec![route] }),
-            }
         }
-        zones.sort_by_key(|z| std::cmp::Reverse(z.name().labels().count()));
+        let mut zones: Vec<Zone> = routes.into_iter().map(|(name, routes)| Zone { name, routes }).collect();
+        zones.sort_by_cached_key(|z| std::cmp::Reverse(z.name().labels().count()));
         let index = zones.iter().enumerate().map(|(i, z)| (z.name.clone(), i)).collect();
         Router { zones, index, sites, any_class, metrics: metrics::Listener::new(label) }
     }
@@ -78,10 +75,10 @@ impl Router {
         }
         let Some(route) = self.select(q) else { return self.refuse(q) };
         q.set_site(route.site);
-        let chain = &route.block.chain;
-        if chain.links().is_empty() {
+        if route.is_empty() {
             return self.refuse(q);
         }
+        let chain = &route.block.chain;
         match chain.run(q) {
             Run::Done => Begun::Done,
             Run::Wait(at) => Begun::Wait(chain.clone(), at),
@@ -136,13 +133,22 @@ impl Router {
         }
     }
 
-    /// DS records are the parent's: the shortest zone but the root's answers (CoreDNS behaviour).
+    /// DS records are the parent's: the shortest zone but the root's answers, and of its blocks the last; a block without
+    /// plugins ends the search (CoreDNS behaviour).
     #[cold]
     fn select_for_ds(&self, q: &mut Query) -> Option<&Route> {
         let mut found = None;
         for zone in &self.zones {
-            if q.name().is_below(zone.name()) && !(zone.name().is_root() && found.is_some()) {
-                found = zone.passing(q).or(found);
+            if !q.name().is_below(zone.name()) || (zone.name().is_root() && found.is_some()) {
+                continue;
+            }
+            for route in &zone.routes {
+                if route.is_empty() {
+                    return Some(route);
+                }
+                if route.passes(q) {
+                    found = Some(route);
+                }
             }
         }
         found
@@ -154,9 +160,20 @@ impl Zone {
         NameRef::read(&self.name).unwrap_or(NameRef::ROOT)
     }
 
-    /// The first block whose filters are all true for this query.
+    /// The first block whose filters are all true for this query, or that has no plugins.
     fn passing(&self, q: &mut Query) -> Option<&Route> {
-        self.routes.iter().find(|r| r.block.filters.iter().all(|filter| filter(q).unwrap_or(false)))
+        self.routes.iter().find(|route| route.is_empty() || route.passes(q))
+    }
+}
+
+impl Route {
+    /// The block has no plugins: its names are refused, whatever its filters say.
+    fn is_empty(&self) -> bool {
+        self.block.chain.links().is_empty()
+    }
+
+    fn passes(&self, q: &mut Query) -> bool {
+        self.block.filters.iter().all(|filter| filter(q).unwrap_or(false))
     }
 }
 

@@ -9,6 +9,9 @@ use api::{Chain, Name, Panics, Setup, Site};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+/// Mistakes of one kind that are reported before a configuration is given up.
+pub const MAX_MISTAKES: usize = 100;
+
 /// A server block that answers queries.
 pub struct Built {
     /// Its plugins.
@@ -52,6 +55,9 @@ pub fn build(table: &Table, blocks: &[ServerBlock], world: &World) -> Result<Vec
                 && let Err(e) = set_up(row, tokens, draft, world)
             {
                 mistakes.push(e);
+                if mistakes.len() >= MAX_MISTAKES {
+                    return Err(mistakes);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One generation of the configuration: its listeners and blocks, what it runs in the background, what it leaves to the next.
 
-use crate::block::{self, Built, Draft};
+use crate::block::{self, Built, Draft, MAX_MISTAKES};
 use crate::plugins::Table;
 use crate::route::Router;
 use crate::sockets::Place;
@@ -67,6 +67,7 @@ impl Instance {
     pub fn build(table: &Table, corefile: &Corefile, world: World) -> Result<Instance, Vec<ConfigError>> {
         let drafts = block::build(table, &corefile.blocks, &world)?;
         check_overlaps(&corefile.blocks, &drafts)?;
+        check_transports(&corefile.blocks, &drafts)?;
         let mut listeners: BTreeMap<Place, Gathered> = BTreeMap::new();
         for (block, draft) in corefile.blocks.iter().zip(&drafts) {
             gather(block, draft, &mut listeners);
@@ -101,13 +102,27 @@ fn check_overlaps(blocks: &[ServerBlock], drafts: &[Draft]) -> Result<(), Vec<Co
     corefile::check_overlaps(claims)
 }
 
+/// Refuses keys that would need a transport that is not built. `unix://` needs none: CoreDNS opens no socket for it.
+fn check_transports(blocks: &[ServerBlock], drafts: &[Draft]) -> Result<(), Vec<ConfigError>> {
+    let served =
+        blocks.iter().zip(drafts).filter(|(_, draft)| draft.options.bind.as_ref().is_none_or(|b| !b.is_empty()));
+    let mistakes: Vec<ConfigError> = served
+        .flat_map(|(block, _)| &block.keys)
+        .filter(|key| !matches!(key.transport, Transport::Dns | Transport::Unix))
+        .take(MAX_MISTAKES)
+        .map(|key| ConfigError::at(&key.token, format!("transport '{}' is not supported yet", key.transport.name())))
+        .collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
 /// Enters the zones of a block at the listeners that they are served on.
 fn gather(block: &ServerBlock, draft: &Draft, listeners: &mut BTreeMap<Place, Gathered>) {
     let everywhere = [String::new()];
     let hosts = draft.options.bind.as_deref().unwrap_or(&everywhere);
     let mut sites = Vec::new();
     for key in block.keys.iter().filter(|k| k.transport == Transport::Dns) {
-        let Ok(zone) = Name::from_text(&key.zone) else { continue };
+        // A zone that CoreDNS takes though no name can be so long has its listener, and no query.
+        let zone = Name::from_text(&key.zone).ok();
         for host in hosts {
             let place = Place { host: host.clone(), port: key.port };
             let server = format!("dns://{}", place.text()).into();
@@ -118,7 +133,9 @@ fn gather(block: &ServerBlock, draft: &Draft, listeners: &mut BTreeMap<Place, Ga
             let g = listeners.entry(place).or_default();
             let site = Site { index: sites.len(), server, zone: key.zone.as_str().into(), view: "".into() };
             sites.push(site.clone());
-            g.zones.push((zone.as_bytes().into(), draft.built.clone(), site));
+            if let Some(zone) = &zone {
+                g.zones.push((zone.as_bytes().into(), draft.built.clone(), site));
+            }
             g.shown.push(shown);
             g.merge(draft);
         }

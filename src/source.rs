@@ -8,6 +8,9 @@ use std::io::{self, IsTerminal, Read};
 /// What is served without a Corefile.
 const DEFAULT: &str = ". {\n    whoami\n    log\n}\n";
 
+/// Octets of a Corefile beyond which it is not read on; the parser says what is too much.
+const MAX_OCTETS: u64 = api::corefile::MAX_OCTETS as u64;
+
 /// The origin of the configuration, which is read again at each reload.
 pub struct Origin {
     kind: Kind,
@@ -73,11 +76,18 @@ fn read(file: &str) -> Result<Source, String> {
     if std::path::Path::new(file).is_dir() {
         return Err(format!("loading Caddyfile via flag: read {file}: is a directory"));
     }
-    Ok(Source::new(file, &std::fs::read(file).map_err(failed)?))
+    let text = std::fs::File::open(file).and_then(bounded).map_err(failed)?;
+    Ok(Source::new(file, &text))
 }
 
 fn stdin() -> Result<Source, String> {
-    let mut text = Vec::new();
-    io::stdin().lock().read_to_end(&mut text).map_err(|e| format!("cannot read standard input: {e}"))?;
+    let text = bounded(io::stdin().lock()).map_err(|e| format!("cannot read standard input: {}", api::os_words(&e)))?;
     Ok(Source::new("stdin", &text))
+}
+
+/// What can be read, up to a size that the parser surely refuses: a pipe or a device may never end.
+fn bounded(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    from.take(MAX_OCTETS + 1).read_to_end(&mut text)?;
+    Ok(text)
 }

@@ -87,8 +87,11 @@ struct Limits {
     mistakes: usize,
 }
 
+/// Octets of a Corefile and all it imports that are read before it is refused.
+pub const MAX_OCTETS: usize = 16 << 20;
+
 /// Ten thousand blocks of a kilobyte each, and still parsed in about a second.
-const LIMITS: Limits = Limits { octets: 16 << 20, tokens: 1_000_000, blocks: 100_000, zones: 500_000, mistakes: 100 };
+const LIMITS: Limits = Limits { octets: MAX_OCTETS, tokens: 1_000_000, blocks: 100_000, zones: 500_000, mistakes: 100 };
 
 impl Corefile {
     /// Parses `source`. Addresses without a port get `port` where their transport is plain DNS; it is checked by

@@ -54,10 +54,10 @@ type Result<T = ()> = std::result::Result<T, ConfigError>;
 
 impl Parser<'_> {
     fn file(&mut self, source: &Source) -> Result {
-        let (octets, limits) = (source.text.len(), self.limits);
+        let limits = self.limits;
         let too_much = |what: String| Err(ConfigError::bare(None, format!("{}: {what} are read", source.name)));
-        if octets > limits.octets {
-            return too_much(format!("{octets} octets are too many, no more than {}", limits.octets));
+        if source.text.len() > limits.octets {
+            return too_much(format!("too many octets, no more than {}", limits.octets));
         }
         self.rest = lexer::tokens(&source.name, &source.text, None, limits.tokens + 1);
         self.taken = self.rest.len();

@@ -4,7 +4,7 @@ use crate::admit::{Admission, admit};
 use crate::route::Begun;
 use crate::seal::seal;
 use crate::udp::canonical;
-use crate::waiting::{self, Deliver, Job};
+use crate::waiting::{Busy, Deliver, Job};
 use crate::worker::{Current, Shared};
 use api::task::Stop;
 use api::{Query, Transport};
@@ -36,7 +36,7 @@ pub struct TcpServer {
     socket: tokio::net::TcpListener,
     current: Current,
     shared: Rc<Shared>,
-    connections: Cell<usize>,
+    connections: Busy,
 }
 
 impl TcpServer {
@@ -46,14 +46,13 @@ impl TcpServer {
     /// The socket cannot be watched.
     pub fn new(socket: std::net::TcpListener, current: Current, shared: Rc<Shared>) -> io::Result<Rc<TcpServer>> {
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        Ok(Rc::new(TcpServer { socket, current, shared, connections: Cell::new(0) }))
+        Ok(Rc::new(TcpServer { socket, current, shared, connections: Busy::default() }))
     }
 
     /// A connection's place among those that are served; `None` where there are too many.
     fn admit(self: &Rc<Self>) -> Option<Place> {
-        let n = self.connections.get();
-        (n < MAX_CONNECTIONS).then(|| {
-            self.connections.set(n + 1);
+        (self.connections.number() < MAX_CONNECTIONS).then(|| {
+            self.connections.begin();
             Place(self.clone())
         })
     }
@@ -64,26 +63,39 @@ struct Place(Rc<TcpServer>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.connections.end();
     }
 }
 
-/// Accepts connections until `stop`; those that are open then end when they are idle, and are waited for.
+/// Accepts connections until `stop`; those that have come until then end when they are idle, and this ends with the last.
 pub async fn serve(server: Rc<TcpServer>, mut stop: Stop) {
     while let Some(accepted) = stop.or(server.socket.accept()).await {
-        let Ok((stream, peer)) = accepted else {
+        match accepted {
+            Ok((stream, peer)) => begin(&server, stream, peer, &stop),
             // Out of descriptors, most likely: closing connections give some back.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let Some(place) = server.admit() else {
-            server.current.get().router.shed("connections");
-            continue;
-        };
-        tokio::task::spawn_local(converse(stream, canonical(peer), place, stop.clone()));
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
     }
-    while server.connections.get() > 0 {
-        tokio::time::sleep(waiting::LOOK).await;
+    while let Ok((stream, peer)) = accept_now(&server.socket) {
+        begin(&server, stream, peer, &stop);
+    }
+    server.connections.ended().await;
+}
+
+/// Accepts a connection that is there already, whether the runtime has heard of it or not.
+fn accept_now(socket: &tokio::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, _) = socket2::SockRef::from(socket).accept()?;
+    stream.set_nonblocking(true)?;
+    let stream = TcpStream::from_std(stream.into())?;
+    let peer = stream.peer_addr()?;
+    Ok((stream, peer))
+}
+
+/// Begins to answer on a connection, if there is a place for it.
+fn begin(server: &Rc<TcpServer>, stream: TcpStream, peer: SocketAddr, stop: &Stop) {
+    match server.admit() {
+        Some(place) => drop(tokio::task::spawn_local(converse(stream, canonical(peer), place, stop.clone()))),
+        None => server.current.get().router.shed("connections"),
     }
 }
 
@@ -129,11 +141,15 @@ impl Conversation {
             let connection = self.connection.clone();
             let full = connection.waiting.get() >= MAX_WAITING;
             tokio::select! {
+                biased; // what has arrived is answered before an end
                 read = self.reader.read_buf(&mut self.input), if !full => match read? {
                     0 => open = false,
                     _ => if self.take_messages(max_queries) > 0 { deadline = Instant::now() + idle },
                 },
-                () = connection.answered.notified() => deadline = Instant::now() + idle,
+                () = connection.answered.notified() => {
+                    self.take_messages(max_queries); // that had to wait for it
+                    deadline = Instant::now() + idle;
+                }
                 () = tokio::time::sleep_until(deadline), if connection.waiting.get() == 0 => open = false,
                 () = stop.stopped(), if connection.waiting.get() == 0 => open = false,
             }
@@ -142,6 +158,7 @@ impl Conversation {
         }
         while self.connection.waiting.get() > 0 {
             self.connection.answered.notified().await;
+            self.take_messages(max_queries);
             self.write(&timeouts).await?;
         }
         self.writer.shutdown().await

@@ -10,20 +10,51 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Queries that may wait at the same time on one worker.
 const MAX_WAITING: usize = 10_000;
 /// Spare queries that a worker keeps for later.
 const MAX_SPARE: usize = 1_024;
 
-/// How often a listener that ends looks whether its last queries have been answered.
-pub const LOOK: Duration = Duration::from_millis(5);
-
 /// What takes a reply to the client once it is complete.
 pub trait Deliver {
     /// Seals and sends the reply of `q`.
     fn deliver(&self, q: Box<Query>);
+}
+
+/// How much of something is under way, for those who wait for its end.
+#[derive(Default)]
+pub struct Busy {
+    number: Cell<usize>,
+    none: Notify,
+}
+
+impl Busy {
+    /// So many are under way.
+    pub fn number(&self) -> usize {
+        self.number.get()
+    }
+
+    /// One more is under way.
+    pub fn begin(&self) {
+        self.number.set(self.number.get() + 1);
+    }
+
+    /// One of them has ended.
+    pub fn end(&self) {
+        self.number.set(self.number.get() - 1);
+        if self.number.get() == 0 {
+            self.none.notify_waiters();
+        }
+    }
+
+    /// Waits until nothing is under way.
+    pub async fn ended(&self) {
+        while self.number.get() > 0 {
+            self.none.notified().await; // one thread: nothing ends between the look and the wait
+        }
+    }
 }
 
 /// The lanes and the spare queries of one worker.

@@ -6,7 +6,7 @@ use crate::admit::{Admission, admit};
 use crate::metrics;
 use crate::route::Begun;
 use crate::seal::seal;
-use crate::waiting::{self, Deliver, Job};
+use crate::waiting::{Busy, Deliver, Job};
 use crate::worker::{Current, Routes, Shared};
 use api::{Query, Transport};
 use batch::{BATCH, Batch, Datagram};
@@ -24,6 +24,7 @@ pub struct UdpServer {
     address: SocketAddr,
     current: Current,
     shared: Rc<Shared>,
+    busy: Busy,
 }
 
 /// Whether a slot of the batch holds a message to send.
@@ -40,10 +41,11 @@ impl UdpServer {
         current: Current,
         shared: Rc<Shared>,
     ) -> io::Result<Rc<UdpServer>> {
-        Ok(Rc::new(UdpServer { socket: UdpSocket::from_std(socket)?, address, current, shared }))
+        let (socket, busy) = (UdpSocket::from_std(socket)?, Busy::default());
+        Ok(Rc::new(UdpServer { socket, address, current, shared, busy }))
     }
 
-    /// Answers queries until `stop`; then what has reached the socket before.
+    /// Answers queries until `stop`; then what has reached the socket before. Ends when nothing waits any more.
     pub async fn serve(self: Rc<Self>, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut batch = Batch::default();
@@ -64,16 +66,13 @@ impl UdpServer {
             }
         }
         loop {
-            match self.receive(&mut batch) {
-                0 => break,
-                n => self.answer(&mut batch, n, &mut slots, &way_back).await,
+            // Straight from the socket: the runtime may not have heard yet of what has come.
+            match batch.receive(self.socket.as_fd()) {
+                Ok(n) if n > 0 => self.answer(&mut batch, n, &mut slots, &way_back).await,
+                _ => break,
             }
         }
-        // Queries that wait hold on to the way back. Who asked for the end does not wait for them for ever.
-        drop(way_back);
-        while Rc::strong_count(&self) > 1 {
-            tokio::time::sleep(waiting::LOOK).await;
-        }
+        self.busy.ended().await;
     }
 
     fn receive(&self, batch: &mut Batch) -> usize {
@@ -127,6 +126,7 @@ impl UdpServer {
             Begun::Wait(chain, at) => {
                 let q = std::mem::replace(q, self.shared.waiting.query());
                 let (router, to) = (routes.router.clone(), way_back.clone());
+                self.busy.begin();
                 self.shared.waiting.start(Job { q, chain, at, router, to });
                 false
             }
@@ -148,6 +148,7 @@ impl Deliver for UdpServer {
             }
         }
         self.shared.waiting.give_back(q);
+        self.busy.end();
     }
 }
 

@@ -3,6 +3,7 @@
 //! It runs on the main thread's runtime, beside the workers. A connection serves one request and lives a few seconds, so that
 //! nobody can hold it; Prometheus and the kubelet open a new one each time anyway.
 
+use crate::sockets;
 use api::http::{Mount, Page, Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -94,7 +95,10 @@ impl Endpoint {
 
 /// Opens `host:port`; without a host, on all addresses.
 async fn open(address: &str) -> Result<TcpListener, String> {
-    let failed = |e: io::Error| format!("listen tcp {address}: bind: {}", api::os_words(&e));
+    let failed = |e: io::Error| {
+        let advice = sockets::advice(&e, "in the directive that opens it");
+        format!("listen tcp {address}: bind: {}{advice}", api::os_words(&e))
+    };
     let all = |port: &str| [format!("[::]:{port}"), format!("0.0.0.0:{port}")];
     let places = match address.strip_prefix(':') {
         Some(port) => all(port).to_vec(),
@@ -202,7 +206,8 @@ mod tests {
         assert_eq!(get(&free, "/nosuch").await.unwrap(), "404 404 page not found\n");
 
         let broken = server.apply(vec![mount("192.0.2.77:1", "/health", "")]).await;
-        assert_eq!(broken.unwrap_err(), "listen tcp 192.0.2.77:1: bind: cannot assign requested address");
+        let words = "listen tcp 192.0.2.77:1: bind: cannot assign requested address";
+        assert_eq!(broken.unwrap_err().lines().next(), Some(words));
         assert_eq!(get(&free, "/health").await.unwrap(), "200 OK", "a failure changes nothing");
 
         server.stop_saying_ready();

@@ -58,7 +58,9 @@ pub struct Pair {
 /// # Errors
 /// What could not be opened, in CoreDNS's words.
 pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Pair>), String> {
-    let failed = |what: &str, e: io::Error| format!("{what} {}: bind: {}", place.text(), api::os_words(&e));
+    let failed = |what: &str, e: io::Error| {
+        format!("{what} {}: bind: {}{}", place.text(), api::os_words(&e), advice(&e, "in the server block's address"))
+    };
     let mut address = place.address().map_err(|e| failed("Listen: listen tcp", e))?;
     let mut pairs = Vec::new();
     for _ in 0..count {
@@ -68,6 +70,21 @@ pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Pair>), Stri
         pairs.push(Pair { udp, tcp });
     }
     Ok((address, pairs))
+}
+
+/// A line that says what to do when an address cannot be had, with a line break before it; empty where there is nothing to
+/// say. `setting` is where the port is chosen.
+pub fn advice(e: &io::Error, setting: &str) -> String {
+    match e.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "\n  another process listens there (`ss -lntup` shows which): stop it, or choose another port {setting}"
+        ),
+        io::ErrorKind::AddrNotAvailable => "\n  no interface of this machine has this address".into(),
+        io::ErrorKind::PermissionDenied => format!(
+            "\n  ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or choose another port {setting}"
+        ),
+        _ => String::new(),
+    }
 }
 
 fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -128,9 +145,24 @@ mod tests {
     fn errors_are_in_the_usual_words() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let e = open(&Place { host: "127.0.0.1".into(), port }, 1).err().unwrap();
+        let first_line = |place| open(&place, 1).err().unwrap().lines().next().unwrap_or_default().to_owned();
+        let e = first_line(Place { host: "127.0.0.1".into(), port });
         assert_eq!(e, format!("Listen: listen tcp 127.0.0.1:{port}: bind: address already in use"));
-        let e = open(&Place { host: "192.0.2.77".into(), port: 5 }, 1).err().unwrap();
+        let e = first_line(Place { host: "192.0.2.77".into(), port: 5 });
         assert_eq!(e, "Listen: listen tcp 192.0.2.77:5: bind: cannot assign requested address");
+    }
+
+    #[test]
+    fn a_taken_port_comes_with_advice() {
+        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let e = open(&Place { host: "127.0.0.1".into(), port }, 1).err().unwrap();
+        assert_eq!(
+            e,
+            format!(
+                "ListenPacket: listen udp 127.0.0.1:{port}: bind: address already in use\n  another process listens there \
+                 (`ss -lntup` shows which): stop it, or choose another port in the server block's address"
+            )
+        );
     }
 }

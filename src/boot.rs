@@ -6,6 +6,7 @@ use crate::output;
 use crate::panics;
 use crate::plugins::{Row, Table};
 use crate::running::Running;
+use crate::signals::Signals;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -44,9 +45,14 @@ fn serve(table: Table, options: Options) -> ExitCode {
         Err(e) => return refuse(&format!("cannot start the background runtime: {e}"), 1),
     };
     runtime.block_on(async {
-        match start(table, options).await {
-            Ok(running) => running.serve().await,
-            Err(text) => refuse(&text, 1),
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(e) => return refuse(&format!("cannot listen to signals: {e}"), 1),
+        };
+        match signals.unless_ended(start(table, options)).await {
+            Some(Ok(running)) => running.serve(signals).await,
+            Some(Err(text)) => refuse(&text, 1),
+            None => ExitCode::SUCCESS, // told to end before it has begun
         }
     })
 }

@@ -16,6 +16,7 @@ use api::Clock;
 use api::services::Reload;
 use api::setup::{Farewell, World};
 use api::task::{Carried, Carry, StopSource};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -246,14 +247,7 @@ impl Running {
 /// Serving.
 impl Running {
     /// Serves until told to stop; the exit status.
-    pub async fn serve(mut self) -> ExitCode {
-        let mut signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(e) => {
-                tracing::error!("cannot listen to signals: {e}");
-                return ExitCode::from(1);
-            }
-        };
+    pub async fn serve(mut self, mut signals: Signals) -> ExitCode {
         if self.open.is_empty() {
             return ExitCode::SUCCESS; // every address is excepted: nothing to serve (CoreDNS ends too)
         }
@@ -262,53 +256,39 @@ impl Running {
                 Some(failure) = self.failures.1.recv() => return output::fatal(&failure),
                 Some(done) = self.reloads.recv() => {
                     // Who asked may have ended with what it belongs to.
-                    let _ = done.send(self.reload().await);
+                    let _ = done.send(self.reload(&mut signals).await);
                 }
                 order = signals.next() => match order {
-                    Order::Reload => {
-                        tracing::info!("SIGUSR1: Reloading");
-                        self.reload_by_signal().await;
-                    }
+                    Order::Reload => self.reload_by_signal(&mut signals).await,
                     Order::Succeed => self.start_successor(),
-                    Order::Quit => {
-                        self.remove_pidfile();
-                        return ExitCode::SUCCESS;
-                    }
-                    Order::Terminate => {
-                        tracing::info!("SIGTERM: Shutting down servers then terminating");
-                        self.farewell().await;
-                        self.stop().await;
-                        return ExitCode::SUCCESS;
-                    }
-                    Order::Interrupt => {
-                        tracing::info!("SIGINT: Shutting down");
-                        self.remove_pidfile();
-                        return self.farewell_unless_interrupted(&mut signals).await;
-                    }
+                    Order::Terminate | Order::Interrupt | Order::Quit => return self.end(order, &mut signals).await,
                 },
             }
         }
     }
 
     /// Replaces what is served by what the configuration says now. A failure changes nothing.
-    async fn reload(&mut self) -> Result<(), String> {
+    async fn reload(&mut self, signals: &mut Signals) -> Result<(), String> {
         tracing::info!("Reloading");
-        self.try_reload().await.inspect_err(|e| tracing::error!("Restart failed: {e}"))?;
+        self.try_reload(signals).await.inspect_err(|e| tracing::error!("Restart failed: {e}"))?;
         tracing::info!("Reloading complete");
         Ok(())
     }
 
-    async fn reload_by_signal(&mut self) {
+    async fn reload_by_signal(&mut self, signals: &mut Signals) {
+        tracing::info!("SIGUSR1: Reloading");
         if !self.control.origin.is_file() {
             tracing::error!("SIGUSR1: no Caddyfile loader with which to reload Caddyfile");
-        } else if let Err(e) = self.reload().await {
+        } else if let Err(e) = self.reload(signals).await {
             tracing::error!("SIGUSR1: starting with listener file descriptors: {e}");
         }
     }
 
-    async fn try_reload(&mut self) -> Result<(), String> {
+    async fn try_reload(&mut self, signals: &mut Signals) -> Result<(), String> {
         let mut instance = self.build()?;
-        let opened = self.prepare(&mut instance).await?;
+        // What has to be waited for may take long; the order to end does not wait for it.
+        let prepared = signals.unless_ended(self.prepare(&mut instance)).await;
+        let opened = prepared.unwrap_or_else(|| Err("the server ends".into()))?;
         self.http.apply(std::mem::take(&mut instance.mounts)).await?;
         self.control.generation.fetch_add(1, Relaxed);
         self.switch(instance, opened).await;
@@ -330,8 +310,45 @@ impl Running {
     }
 }
 
-/// Stopping.
+/// Ending.
 impl Running {
+    /// Ends as `order` says; the exit status. The order of a signal that comes meanwhile may cut that short.
+    async fn end(mut self, order: Order, signals: &mut Signals) -> ExitCode {
+        match order {
+            Order::Terminate => tracing::info!("SIGTERM: Shutting down servers then terminating"),
+            Order::Interrupt => tracing::info!("SIGINT: Shutting down"),
+            _ => (),
+        }
+        let pidfile = PidFile(self.options.pidfile.clone());
+        if order == Order::Quit {
+            return ExitCode::SUCCESS;
+        }
+        // At SIGINT it goes first, otherwise once everybody was told.
+        let pidfile = (order == Order::Terminate).then_some(pidfile);
+        let interrupted = Cell::new(order == Order::Interrupt);
+        let mut work = std::pin::pin!(async {
+            self.farewell().await;
+            if !interrupted.get() {
+                drop(pidfile);
+                self.stop().await;
+            }
+        });
+        loop {
+            tokio::select! {
+                () = &mut work => return ExitCode::SUCCESS,
+                order = signals.next() => match order {
+                    Order::Quit => return ExitCode::SUCCESS,
+                    Order::Interrupt if interrupted.replace(true) => {
+                        tracing::info!("SIGINT: Force quit");
+                        return ExitCode::from(2);
+                    }
+                    Order::Interrupt => tracing::info!("SIGINT: Shutting down"),
+                    Order::Terminate | Order::Reload | Order::Succeed => (),
+                },
+            }
+        }
+    }
+
     /// Says good-bye: queries are still answered, but /ready is not.
     async fn farewell(&mut self) {
         self.http.stop_saying_ready();
@@ -340,31 +357,25 @@ impl Running {
         while all.join_next().await.is_some() {}
     }
 
-    async fn farewell_unless_interrupted(mut self, signals: &mut Signals) -> ExitCode {
-        let again = async { while signals.next().await != Order::Interrupt {} };
-        tokio::select! {
-            () = self.farewell() => ExitCode::SUCCESS,
-            () = again => {
-                tracing::info!("SIGINT: Force quit");
-                ExitCode::from(2)
-            }
-        }
-    }
-
     /// Answers what has arrived, then ends everything.
     async fn stop(mut self) {
         self.http.close();
-        self.remove_pidfile();
         let ids = self.forget(|_| true);
         self.close(ids).await;
         self.generation.stop.stop();
         self.generation.tasks.end().await;
     }
+}
 
-    fn remove_pidfile(&self) {
-        if !self.options.pidfile.is_empty() {
-            // It may never have been written.
-            let _ = std::fs::remove_file(&self.options.pidfile);
+/// The file with the ID of this process, removed when this is dropped; it may be that of a successor meanwhile.
+struct PidFile(String);
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let ours = |text: String| text.trim() == std::process::id().to_string();
+        if !self.0.is_empty() && std::fs::read_to_string(&self.0).is_ok_and(ours) {
+            // There is nothing to be done about it if that fails.
+            let _ = std::fs::remove_file(&self.0);
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Signals {
     reload: Signal,
     succeed: Signal,
     ignored: Signal,
+    /// One that was heard of while there was no time for it.
+    put_off: Option<Order>,
 }
 
 impl Signals {
@@ -41,11 +43,15 @@ impl Signals {
             reload: signal(SignalKind::user_defined1())?,
             succeed: signal(SignalKind::user_defined2())?,
             ignored: signal(SignalKind::hangup())?,
+            put_off: None,
         })
     }
 
     /// The next signal that asks for something.
     pub async fn next(&mut self) -> Order {
+        if let Some(order) = self.put_off.take() {
+            return order;
+        }
         loop {
             return tokio::select! {
                 _ = self.terminate.recv() => Order::Terminate,
@@ -55,6 +61,24 @@ impl Signals {
                 _ = self.succeed.recv() => Order::Succeed,
                 _ = self.ignored.recv() => continue,
             };
+        }
+    }
+
+    /// Does `work`, unless the process is told to end before; that order is then the next. Other orders wait.
+    pub async fn unless_ended<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let ending = async {
+            tokio::select! {
+                _ = self.terminate.recv() => Order::Terminate,
+                _ = self.interrupt.recv() => Order::Interrupt,
+                _ = self.quit.recv() => Order::Quit,
+            }
+        };
+        tokio::select! {
+            done = work => Some(done),
+            order = ending => {
+                self.put_off = Some(order);
+                None
+            }
         }
     }
 }

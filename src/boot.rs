@@ -33,6 +33,7 @@ pub fn run(table: Table) -> ExitCode {
 /// Serves until the process is told to stop.
 fn serve(table: Table, options: Options) -> ExitCode {
     output::init(options.log);
+    allow_many_sockets();
     panics::install();
     metrics::register();
     for row in &table.0 {
@@ -55,6 +56,15 @@ fn serve(table: Table, options: Options) -> ExitCode {
             None => ExitCode::SUCCESS, // told to end before it has begun
         }
     })
+}
+
+/// Raises the number of open files to what the system allows at most, as Go's runtime does: connections and waiting queries
+/// have a socket each, and the usual 1,024 are few.
+fn allow_many_sockets() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    // What there is has to do then.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
 }
 
 /// Everything up to the first query; a failure leaves nothing open.

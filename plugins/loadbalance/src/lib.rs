@@ -1,11 +1,17 @@
 //! The loadbalance directive: the order of the addresses in an answer.
 
+mod order;
 mod prefer;
 mod setup;
 mod shuffle;
+mod weighted;
+mod weights;
 
 use api::{Plugin, PluginDef, Query, Rcode, RecordType, Result, Step};
+use arc_swap::ArcSwap;
 use prefer::Network;
+use std::sync::Arc;
+use weights::Weights;
 
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "loadbalance", metrics: &[], setup: setup::setup };
@@ -21,8 +27,7 @@ impl Plugin for RoundRobin {
     }
 
     fn reply(&self, q: &mut Query) -> Result<Step> {
-        let transfer = matches!(q.rtype(), RecordType::AXFR | RecordType::IXFR);
-        if q.reply.is_message() && q.reply.rcode() == Some(Rcode::NOERROR) && !transfer {
+        if is_balanced(q) {
             shuffle::shuffle(&mut q.reply);
             if !self.preferred.is_empty() {
                 prefer::prefer(&mut q.reply, &self.preferred);
@@ -30,4 +35,29 @@ impl Plugin for RoundRobin {
         }
         Ok(Step::Done)
     }
+}
+
+/// Puts one address first, each as often as its weight says.
+struct Weighted {
+    weights: Arc<ArcSwap<Weights>>,
+}
+
+impl Plugin for Weighted {
+    fn query(&self, _q: &mut Query) -> Result<Step> {
+        Ok(Step::Next)
+    }
+
+    fn reply(&self, q: &mut Query) -> Result<Step> {
+        let weighed = matches!(q.rtype(), RecordType::A | RecordType::AAAA | RecordType::SRV);
+        if weighed && is_balanced(q) {
+            weighted::choose_first(&mut q.reply, &self.weights.load());
+        }
+        Ok(Step::Done)
+    }
+}
+
+/// Whether the reply is a message whose order may change: no error, no zone transfer.
+fn is_balanced(q: &Query) -> bool {
+    let transfer = matches!(q.rtype(), RecordType::AXFR | RecordType::IXFR);
+    q.reply.is_message() && q.reply.rcode() == Some(Rcode::NOERROR) && !transfer
 }

@@ -1,5 +1,6 @@
 //! Addresses of preferred networks go first.
 
+use crate::order::address;
 use api::{Record, RecordType, Reply, Section};
 use std::net::IpAddr;
 
@@ -56,11 +57,6 @@ pub fn prefer(reply: &mut Reply, networks: &[Network]) {
 fn preference(address: Option<IpAddr>, networks: &[Network]) -> usize {
     let place = address.and_then(|a| networks.iter().position(|n| n.contains(a)));
     place.unwrap_or(networks.len())
-}
-
-fn address(data: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(data).ok().map(IpAddr::from);
-    v4.or_else(|| <[u8; 16]>::try_from(data).ok().map(IpAddr::from))
 }
 
 #[cfg(test)]

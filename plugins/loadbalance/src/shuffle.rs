@@ -1,64 +1,22 @@
 //! A random order of addresses and mail exchangers.
 
+use crate::order::{Group, regroup};
 use api::{RecordType, Reply, Section};
-use std::cell::RefCell;
-
-/// What is kept together in a section, in this order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Group {
-    Alias,
-    Other,
-    Address,
-    Exchanger,
-}
-
-impl Group {
-    fn of(rtype: RecordType) -> Group {
-        match rtype {
-            RecordType::CNAME => Group::Alias,
-            RecordType::A | RecordType::AAAA => Group::Address,
-            RecordType::MX => Group::Exchanger,
-            _ => Group::Other,
-        }
-    }
-
-    fn is_shuffled(self) -> bool {
-        self >= Group::Address
-    }
-}
-
-thread_local! {
-    /// Places of records, in the order that they are to have.
-    static ORDER: RefCell<Vec<u16>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Puts aliases first in each section, then other records as they are, then addresses and mail exchangers, each shuffled.
 pub fn shuffle(reply: &mut Reply) {
     if reply.records().len() < 2 || shuffled_in_place(reply) {
         return;
     }
-    ORDER.with_borrow_mut(|order| {
-        order.clear();
-        order.extend(0..reply.records().len() as u16);
-        let key = |i: u16| reply.record(i.into()).map(|r| (r.section(), Group::of(r.rtype())));
-        // Stable, so that others keep their order; in place where the records are few or in order.
-        if !order.is_sorted_by_key(|&i| key(i)) {
-            order.sort_by_key(|&i| key(i));
-        }
-        let mut from = 0;
-        while from < order.len() {
-            let group = key(order[from]);
-            let end = from + order[from..].iter().take_while(|&&i| key(i) == group).count();
-            if group.is_some_and(|(_, group)| group.is_shuffled()) {
-                fastrand::shuffle(&mut order[from..end]);
+    regroup(
+        reply,
+        |_| true,
+        |_, group, places| {
+            if matches!(group, Group::Address | Group::Exchanger) {
+                fastrand::shuffle(places);
             }
-            from = end;
-        }
-        if !order.is_sorted() {
-            let places: &[u16] = order;
-            reply.rearrange(places.iter().map(|&i| i.into()), usize::MAX);
-        }
-    });
+        },
+    );
 }
 
 /// The common case: one RRset of addresses and nothing else, whose data can be exchanged where it stands.

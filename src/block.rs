@@ -47,7 +47,7 @@ pub struct Draft {
 /// # Errors
 /// All mistakes, the one that CoreDNS would report first.
 pub fn build(table: &Table, blocks: &[ServerBlock], world: &World) -> Result<Vec<Draft>, Vec<ConfigError>> {
-    let mut drafts: Vec<Block> = blocks.iter().map(|b| Block::new(zones(b))).collect();
+    let mut drafts: Vec<Block> = blocks.iter().map(|b| Block::new(keys(b), zones(b))).collect();
     let mut mistakes = Vec::new();
     for row in &table.0 {
         for (block, draft) in blocks.iter().zip(&mut drafts) {
@@ -69,6 +69,12 @@ fn set_up(row: &Row, tokens: &[Token], block: &mut Block, world: &World) -> Resu
         Row::Built(def) => (def.setup)(&mut Setup::new(def.name, tokens, block, world)),
         Row::NotYet(name) => Err(ConfigError::not_supported(name, &tokens[0])),
     }
+}
+
+/// The keys as they are served.
+fn keys(block: &ServerBlock) -> String {
+    let keys = block.keys.iter().map(|k| format!("{}://{}:{}", k.transport.name(), k.zone, k.port));
+    keys.collect::<Vec<_>>().join(" ")
 }
 
 fn zones(block: &ServerBlock) -> Vec<Name> {

@@ -260,6 +260,12 @@ impl Query {
         asked.map_or(self.question.rtype, RecordType)
     }
 
+    /// The second header word of the client's message, whatever plugins made of it; of a look-up of the server itself, what it
+    /// took over from the query that it is made for.
+    pub fn asked_flags(&self) -> u16 {
+        wire::u16_at(&self.packet, 2).unwrap_or(self.flags)
+    }
+
     /// Octets of the client's message; of a look-up of the server itself, those that it would have.
     pub fn asked_len(&self) -> usize {
         if !self.packet.is_empty() {

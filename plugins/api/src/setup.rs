@@ -27,6 +27,8 @@ pub struct Setup<'a> {
 
 /// What one server block gathers while its directives are set up; the daemon makes listeners, routes and tasks of it.
 pub struct Block {
+    /// The block's keys as they are written.
+    pub keys: String,
     /// The zones of the block's keys, in their order.
     pub zones: Vec<Name>,
     /// What directives changed about the block itself.
@@ -112,9 +114,10 @@ impl World {
 }
 
 impl Block {
-    /// A block that serves these zones.
-    pub fn new(zones: Vec<Name>) -> Block {
+    /// A block with these keys, which serves these zones.
+    pub fn new(keys: String, zones: Vec<Name>) -> Block {
         Block {
+            keys,
             zones,
             options: Options::default(),
             links: Vec::new(),
@@ -226,6 +229,12 @@ impl<'a> Setup<'a> {
         let mut shared = self.world.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = shared.entry(TypeId::of::<T>()).or_insert_with(|| Arc::<T>::default());
         entry.clone().downcast().expect("keyed by type")
+    }
+
+    /// What tells this server block from all others, also after a reload: its keys and addresses. For state that
+    /// blocks of the same configuration must not share ([`Setup::carry`]).
+    pub fn identity(&self) -> String {
+        format!("{} {:?}", self.block.keys, self.block.options.bind)
     }
 
     /// State that outlives a reload as long as `key`, which tells its whole configuration, stays the same. `make` makes it

@@ -91,7 +91,7 @@ impl Plugin for Bottom {
 pub fn links(def: &PluginDef, lines: &str, world: &World) -> Result<Vec<Link>, String> {
     let source = Source::new("f", format!(". {{\n{lines}\n}}\n"));
     let corefile = Corefile::parse(&source, "53", &|_| true, &|_| None).map_err(|mistakes| mistakes[0].to_string())?;
-    let mut block = Block::new(vec![Name::root()]);
+    let mut block = Block::new("dns://.:53".into(), vec![Name::root()]);
     let tokens = corefile.blocks[0].directive(def.name).ok_or("the directive is not used")?;
     (def.setup)(&mut Setup::new(def.name, tokens, &mut block, world)).map_err(|mistake| mistake.to_string())?;
     Ok(block.links)

@@ -6,8 +6,10 @@
 mod kind;
 mod parse;
 mod rewrite;
+mod stored;
 
 pub use kind::Kind;
+pub use stored::Stored;
 
 use crate::Error;
 use crate::codes::{Class, Opcode, Rcode, RecordType};
@@ -153,6 +155,11 @@ impl Reply {
     /// What is to be sent.
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// The name asked for, as it stands in the message.
+    pub fn question_name(&self) -> NameRef<'_> {
+        self.question.get()
     }
 
     /// Whether there is a message, written by a plugin.

@@ -181,7 +181,9 @@ impl Api {
         let asked = self.clock.now();
         self.limits.turn().await;
         let sent = self.clock.now();
-        self.requests.waited(sent - asked);
+        if self.limits.has_rate() {
+            self.requests.waited(sent - asked);
+        }
         let request = http::Request::get(path)
             .header(http::header::ACCEPT, "application/json")
             .header(http::header::ACCEPT_ENCODING, "identity")

@@ -32,6 +32,11 @@ impl Limits {
         Limits { rate, inflight }
     }
 
+    /// Whether requests have to wait for their turn at all.
+    pub fn has_rate(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// Waits for the turn of one request.
     pub async fn turn(&self) {
         if let Some(rate) = &self.rate {

@@ -6,7 +6,7 @@
 
 use crate::message::{self, Verdict};
 use api::wire::MAX_MESSAGE;
-use api::{Error, Query, os_words};
+use api::{Error, Query, Rcode, os_words};
 use socket2::{Domain, Socket, Type};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -59,8 +59,8 @@ enum Stream {
 pub enum Fault {
     /// The connection had been closed before the query was sent, or without a reply: another one may do better.
     Closed(Error),
-    /// The upstream answered something else than what it was asked; what the client gets then is in the reply.
-    Wrong,
+    /// The upstream answered something else than what it was asked, with this code; what the client gets is in the reply.
+    Wrong(Rcode),
     /// Anything else; in the words of CoreDNS, for which users search and by which `errors` sorts.
     Failed(Error),
 }
@@ -106,7 +106,7 @@ impl Connection {
     ///
     /// # Errors
     /// The connection failed; it is of no use any more.
-    pub async fn ask(&mut self, q: &mut Query, id: u16, wrong: &mut bool) -> Result<(), Fault> {
+    pub async fn ask(&mut self, q: &mut Query, id: u16, wrong: &mut Option<Rcode>) -> Result<(), Fault> {
         self.exchanges += 1;
         let asked = &mut *q; // moved into the closure: a query is not shared between threads, not even to be read
         self.send(move |out| message::write_query(asked, id, out)).await?;
@@ -115,14 +115,16 @@ impl Connection {
         self.receive(|received| {
             let verdict = message::take_reply(q, id, received);
             malformed = stream && verdict == Verdict::Malformed;
-            *wrong |= !malformed && matches!(verdict, Verdict::Wrong | Verdict::Malformed);
+            if !malformed && matches!(verdict, Verdict::Wrong | Verdict::Malformed) {
+                *wrong = Some(message::rcode(received));
+            }
             verdict == Verdict::Reply || stream && verdict != Verdict::Foreign
         })
         .await?;
-        match malformed {
-            true => Err(Fault::Failed(Error::msg("malformed message"))),
-            false if stream && *wrong => Err(Fault::Wrong),
-            false => Ok(()),
+        match *wrong {
+            _ if malformed => Err(Fault::Failed(Error::msg("malformed message"))),
+            Some(rcode) if stream => Err(Fault::Wrong(rcode)),
+            _ => Ok(()),
         }
     }
 

@@ -138,7 +138,7 @@ impl Forward {
                 Ok(()) => return Ok(()),
                 Err(fault) => {
                     failed += 1;
-                    wrong += usize::from(matches!(fault, Fault::Wrong));
+                    wrong += usize::from(matches!(fault, Fault::Wrong(_)));
                     last = Some(fault);
                     if self.max_fails > 0 {
                         upstream.health.check();
@@ -150,7 +150,7 @@ impl Forward {
             }
         }
         match last {
-            Some(Fault::Wrong) => Ok(()), // what it says is in the reply
+            Some(Fault::Wrong(_)) => Ok(()), // what it says is in the reply
             Some(Fault::Closed(e) | Fault::Failed(e)) => Err(e),
             None => Err(Error::msg("no healthy proxies")),
         }

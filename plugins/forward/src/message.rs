@@ -99,7 +99,7 @@ pub fn take_reply(q: &mut Query, id: u16, message: &[u8]) -> Verdict {
             let flags = wire::u16_at(message, 2).unwrap_or(0);
             let reply = q.respond();
             reply.set_flags(!flag::OPCODE, flags | flag::TC);
-            reply.set_rcode(Rcode(flags & flag::RCODE));
+            reply.set_rcode(rcode(message));
             return if flags & flag::TC == 0 { Verdict::Malformed } else { Verdict::Reply };
         }
     }
@@ -122,6 +122,11 @@ fn judge(q: &Query, id: u16, message: &[u8]) -> Verdict {
         && word(end + 2) == q.question.class.0
         && name.eq_ignore_case(q.question.original());
     if same { Verdict::Reply } else { Verdict::Wrong }
+}
+
+/// The response code in a message's header.
+pub fn rcode(message: &[u8]) -> Rcode {
+    Rcode(wire::u16_at(message, 2).unwrap_or(0) & flag::RCODE)
 }
 
 /// Whether an upstream that sends this is alive: a message with the ID of the query.

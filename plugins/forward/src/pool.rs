@@ -75,6 +75,12 @@ impl Pool {
         Some(Permit { pool: self, shelf: None })
     }
 
+    /// Whether any thread has an idle connection; one that is just being looked at counts as none.
+    pub fn has_idle(&self, proto: Proto) -> bool {
+        let has = |shelf: &Shelf| shelf.idle.try_lock().is_ok_and(|idle| !idle[proto as usize].is_empty());
+        self.threads.iter().filter_map(OnceLock::get).any(|shelf| has(shelf))
+    }
+
     /// Closes idle connections that are kept no longer.
     pub fn sweep(&self, now: Instant) {
         for shelf in self.threads.iter().filter_map(OnceLock::get) {
@@ -175,8 +181,9 @@ mod tests {
             permit.give_back(connection(proto, clock.now()).await, clock.now());
         }
         clock.advance(Duration::from_secs(10));
+        assert!(pool.has_idle(Proto::Tcp));
         assert_eq!(permit.take(Proto::Tcp, clock.now()).expect("kept").proto(), Proto::Tcp);
-        assert!(permit.take(Proto::Tcp, clock.now()).is_none());
+        assert!(permit.take(Proto::Tcp, clock.now()).is_none() && !pool.has_idle(Proto::Tcp));
         clock.advance(Duration::from_secs(1));
         assert!(permit.take(Proto::Udp, clock.now()).is_none(), "too old");
     }

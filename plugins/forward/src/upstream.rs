@@ -86,33 +86,36 @@ impl Upstream {
         loop {
             let idle = permit.take(proto, self.clock.now());
             let reused = idle.is_some();
+            let hit = reused || self.pool.has_idle(proto);
+            (if hit { &self.metrics.hits } else { &self.metrics.misses })[proto as usize].inc();
             let connection = match idle {
                 Some(connection) => connection,
                 None => self.connect(proto).await.map_err(Fault::Failed)?,
             };
-            let counted = if reused { &self.metrics.hits } else { &self.metrics.misses };
-            counted[proto as usize].inc();
-            match self.exchange(q, connection, &permit).await {
-                Err(Fault::Closed(_)) if reused => (), // the upstream may close what is idle; ends with the last idle connection
-                Err(fault) => return Err(fault),
-                Ok(()) => break,
+            let exchanged = self.exchange(q, connection, &permit).await;
+            let took = || self.clock.now().saturating_duration_since(begun);
+            match &exchanged {
+                Err(Fault::Closed(_)) if reused => continue, // the upstream closed what was idle; ends with the last of those
+                Err(Fault::Wrong(rcode)) => self.metrics.observe(*rcode, took()),
+                Ok(()) => self.metrics.observe(q.reply.rcode().unwrap_or(Rcode::NOERROR), took()),
+                Err(_) => (),
             }
+            return exchanged;
         }
-        let took = self.clock.now().saturating_duration_since(begun);
-        self.metrics.observe(q.reply.rcode().unwrap_or(Rcode::NOERROR), took);
-        Ok(())
     }
 
     async fn exchange(&self, q: &mut Query, mut connection: Connection, permit: &Permit<'_>) -> Result<(), Fault> {
         let id = random::number().map_err(|e| Fault::Failed(Error::msg(format!("no random numbers: {e}"))))?;
-        let mut wrong = false;
-        match timeout(self.patience(q), connection.ask(q, id, &mut wrong)).await {
-            Ok(done) => done?,
-            Err(_) if wrong => return Err(Fault::Wrong),
-            Err(_) => return Err(Fault::Failed(connection.timed_out())),
+        let mut wrong = None;
+        let done = match (timeout(self.patience(q), connection.ask(q, id, &mut wrong)).await, wrong) {
+            (Ok(done), _) => done,
+            (Err(_), Some(rcode)) => Err(Fault::Wrong(rcode)),
+            (Err(_), None) => Err(Fault::Failed(connection.timed_out())),
+        };
+        if matches!(done, Ok(()) | Err(Fault::Wrong(_))) {
+            permit.give_back(connection, self.clock.now());
         }
-        permit.give_back(connection, self.clock.now());
-        Ok(())
+        done
     }
 
     /// How long the reply to `q` is waited for.

@@ -69,6 +69,8 @@ impl Plugin for Cache {
             self.keep(q, kind, ttl);
         }
         q.reply.map_ttls(|_, _| ttl);
+        // The upstream's OPT is about the way between it and us; the server makes one for the client (RFC 6891 6.1.1).
+        q.reply.set_opt(None);
         if !wants_authenticated(q) {
             q.reply.set_flags(flag::AD, 0);
         }

@@ -40,7 +40,7 @@ pub struct Limits {
 impl Limits {
     /// A TTL within the bounds; the upper one counts where they cross.
     fn clamp(self, ttl: u32) -> u32 {
-        if ttl < self.min { self.min } else { ttl.min(self.max) }
+        ttl.max(self.min).min(self.max)
     }
 }
 

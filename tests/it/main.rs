@@ -4,6 +4,7 @@
 //! - `golden`: plays the recordings of `tests/golden` against the daemon, one test per family;
 //! - `differences`: what we do otherwise on purpose, and what a later change brings;
 //! - `readme`: the Corefile blocks of the READMEs;
+//! - `server`: broken and hostile Corefiles, reloads that fail, signals;
 //! - `tidy`: the rules of `docs/architecture.md` that a machine can check.
 #![expect(clippy::disallowed_methods, reason = "tests have their own clock and tasks")]
 
@@ -11,4 +12,5 @@ mod allocations;
 mod differences;
 mod golden;
 mod readme;
+mod server;
 mod tidy;

@@ -4,6 +4,7 @@ use super::env::{self, Environment};
 use super::error::Via;
 use super::import::{self, Imports};
 use super::{ConfigError, Limits, RawBlock, Source, Token, lexer};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -158,7 +159,7 @@ impl Parser<'_> {
         let name = self.replaced(self.current())?;
         let known = (self.known)(&name);
         if !known {
-            let e = self.error(format!("Unknown directive '{name}'"));
+            let e = self.error(format!("Unknown directive '{}'", shortened(&name)));
             self.found.mistakes.push(e);
         }
         let mut tokens = vec![Token { text: name.clone(), ..self.current().clone() }];
@@ -334,7 +335,8 @@ impl Parser<'_> {
     }
 
     fn syntax(&self, expected: &str) -> ConfigError {
-        let message = format!("Unexpected token '{}', expecting '{expected}'", self.current().text);
+        let token = shortened(&self.current().text);
+        let message = format!("Unexpected token '{token}', expecting '{expected}'");
         self.error(message).syntax()
     }
 
@@ -355,6 +357,17 @@ impl Parser<'_> {
         }
     }
 }
+
+/// A token as messages show it: one with an open quote may hold the rest of the file.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Characters of a token that a message shows.
+const MAX_SHOWN: usize = 1_000;
 
 /// The import of `what` by the word at `word`.
 fn via(word: &Token, what: String) -> Arc<Via> {

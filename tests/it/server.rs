@@ -1,0 +1,274 @@
+//! The daemon under pressure from outside: broken and hostile Corefiles, taken ports, reloads that fail, the end.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use testkit::Port;
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A query for `a.test` of type A without EDNS, with this ID.
+fn query(id: u8) -> Vec<u8> {
+    [&[0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x01a\x04test\0\0\x01\0\x01"].concat()
+}
+
+/// A daemon in a folder of its own; ends with its owner.
+struct Daemon {
+    folder: TempDir,
+    child: Child,
+}
+
+impl Daemon {
+    fn start(corefile: &str, env: &[(&str, &str)]) -> Daemon {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("Corefile"), corefile).expect("written");
+        let log = File::create(folder.path().join("log")).expect("a log");
+        let child = Command::new(std::env::var("PODDNS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_poddns").to_owned()))
+            .args(["-conf", "Corefile", "-pidfile", "pid"])
+            .current_dir(folder.path())
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("the daemon runs");
+        Daemon { folder, child }
+    }
+
+    /// One that serves already.
+    fn serving(corefile: &str) -> Daemon {
+        let mut daemon = Daemon::start(corefile, &[]);
+        daemon.wait_for("poddns-");
+        daemon
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).expect("a log")
+    }
+
+    fn wait_for(&mut self, words: &str) {
+        let begin = Instant::now();
+        while !self.log().contains(words) {
+            assert!(begin.elapsed() < PATIENCE, "not said: {words}\n{}", self.log());
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the daemon runs");
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "does not end\n{}", self.log());
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What it says when it refuses to start.
+    fn refusal(corefile: &str, env: &[(&str, &str)]) -> String {
+        let mut daemon = Daemon::start(corefile, env);
+        assert_eq!(daemon.end().code(), Some(1), "{}", daemon.log());
+        daemon.log()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The ID and the response code of the reply to a query over UDP; the address it came from is compared.
+fn ask(to: &str, port: u16) -> (u8, u8) {
+    let from = if to.contains(':') { "[::1]:0" } else { "127.0.0.1:0" };
+    let socket = UdpSocket::bind(from).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    socket.connect((to, port)).expect("connected: replies from elsewhere do not arrive");
+    socket.send(&query(7)).expect("sent");
+    let mut reply = [0; 512];
+    let n = socket.recv(&mut reply).expect("a reply from the address that was asked");
+    assert!(n > 12);
+    (reply[1], reply[3] & 15)
+}
+
+fn page(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the page's address is open");
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).expect("sent");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("a page");
+    reply
+}
+
+#[test]
+fn hostile_corefiles_are_refused_soon() {
+    let laughs: String =
+        (1..9).map(|i| format!("(s{i}) {{\n{}}}\n", format!(" import s{}\n", i - 1).repeat(10))).collect();
+    let cases = [
+        ("(a) {\n import b\n}\n(b) {\n import a\n}\n.:0 {\n import a\n}\n".to_owned(), "Corefile:5 - "),
+        ("import Corefile\n".into(), "maximum file import depth (10000) exceeded"),
+        (
+            ".:0 {\n whoami {$SELF}\n}\n".into(),
+            "Corefile:2 - Error during parsing: environment variable 'SELF' contains itself",
+        ),
+        ("x".repeat(100_000_000), "too many octets"),
+        ("a{\n}\n".repeat(1_000_000), "too many words"),
+        (
+            format!("(s0) {{\n whoami\n}}\n{laughs}.:0 {{\n import s8\n}}\n"),
+            "maximum snippet import depth (10000) exceeded",
+        ),
+        (format!(".:0 {{\n whoami {}", "{\n".repeat(400_000)), "Unexpected EOF"),
+        (".:0 {\n import /dev/zero\n}\n".into(), "more than 16777216 octets are imported"),
+        (format!(".:0 {{\n whoami \"{}", "x\n".repeat(1_000_000)), "Unexpected token"),
+    ];
+    for (corefile, words) in cases {
+        let said = Daemon::refusal(&corefile, &[("SELF", "x{$SELF}")]);
+        assert!(said.contains(words), "{words}: {said}");
+        assert!(said.len() < 10_000, "{words}: {} octets are said", said.len());
+    }
+}
+
+#[test]
+fn every_mistake_is_named_and_nothing_is_left_open() {
+    let port = Port::free();
+    let n = port.number();
+    let said =
+        Daemon::refusal(&format!(".:{n} {{\n whoami\n nosuch\n}}\na.test:{n} {{\n nosuch2 {{\n  x\n }}\n}}\n"), &[]);
+    assert_eq!(
+        said,
+        "Corefile:3 - Error during parsing: Unknown directive 'nosuch'\n\
+         Corefile:6 - Error during parsing: Unknown directive 'nosuch2'\n"
+    );
+    let said = Daemon::refusal(&format!(".:{n} {{\n bind\n errors x y\n}}\na.test:{n} {{\n cancel x\n}}\n"), &[]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines.iter().all(|l| l.contains("Corefile:")), "{said}");
+}
+
+#[test]
+fn a_taken_port_is_named_with_advice() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port();
+    let said = Daemon::refusal(&format!("a.test:{port} {{\n bind 127.0.0.1\n whoami\n}}\n"), &[]);
+    let words =
+        format!("Listen: listen tcp 127.0.0.1:{port}: bind: address already in use\n  another process listens there");
+    assert!(said.starts_with(&words), "{said}");
+}
+
+#[test]
+fn replies_leave_from_the_address_that_was_asked() {
+    let port = Port::free();
+    let _daemon = Daemon::serving(&format!(".:{} {{\n whoami\n}}\n", port.number()));
+    for to in ["127.0.0.1", "127.0.0.2", "::1"] {
+        let there = UdpSocket::bind((to, 0)).is_ok(); // a machine may have no IPv6
+        assert!(!there || ask(to, port.number()) == (7, 0), "{to}");
+    }
+}
+
+#[test]
+fn a_connection_carries_queries_one_behind_the_other() {
+    let port = Port::free();
+    let _daemon = Daemon::serving(&format!(".:{} {{\n whoami\n}}\n", port.number()));
+    let mut stream = TcpStream::connect(("127.0.0.1", port.number())).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let framed = |id| [&(query(id).len() as u16).to_be_bytes()[..], &query(id)].concat();
+    let all: Vec<u8> = (0..200).flat_map(framed).collect();
+    stream.write_all(&all).expect("sent");
+    stream.shutdown(std::net::Shutdown::Write).expect("our side ends");
+    let mut replies = Vec::new();
+    stream.read_to_end(&mut replies).expect("all replies, then the end");
+    let mut ids = Vec::new();
+    let mut rest = &replies[..];
+    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
+        let (message, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
+        ids.push(message[1]);
+        rest = tail;
+    }
+    assert_eq!(ids, (0..200).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_reload_that_fails_changes_nothing() {
+    let (dns, metrics, health) = (Port::free(), Port::free(), Port::free());
+    let (n, m, h) = (dns.number(), metrics.number(), health.number());
+    let good = format!(".:{n} {{\n whoami\n prometheus localhost:{m}\n health :{h}\n}}\n");
+    let mut daemon = Daemon::serving(&good);
+    let shown = || {
+        let page = page(m, "/metrics");
+        let kept = |l: &&str| l.starts_with("coredns_plugin_enabled") || l.starts_with("coredns_build");
+        page.lines().filter(kept).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = shown();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let t = taken.local_addr().expect("bound").port();
+    let more = format!("a.test:{t} {{\n bind 127.0.0.1\n whoami\n}}\n");
+    let broken = [
+        (good.replace("whoami", "nosuch"), "Corefile:2 - Error during parsing: Unknown directive 'nosuch'"),
+        (good.replace("whoami", "errors x y"), "Corefile:2 - "),
+        (format!("{}{more}", good.replace("whoami", "errors")), "address already in use"),
+        (good.replace(&format!("health :{h}"), &format!("health 127.0.0.1:{t}")), "address already in use"),
+    ];
+    for (i, (corefile, why)) in broken.into_iter().enumerate() {
+        fs::write(daemon.folder.path().join("Corefile"), corefile).expect("written");
+        daemon.signal(Signal::USR1);
+        while daemon.log().matches("[ERROR] SIGUSR1: starting with listener file descriptors: ").count() <= i {
+            daemon.wait_for("Reloading");
+            assert_eq!(ask("127.0.0.1", n), (7, 0));
+        }
+        assert!(daemon.log().lines().any(|l| l.starts_with("[ERROR] Restart failed: ") && l.contains(why)), "{why}");
+        assert_eq!(ask("127.0.0.1", n), (7, 0));
+        assert_eq!(shown(), before);
+        assert!(page(h, "/health").ends_with("OK"));
+    }
+    fs::write(daemon.folder.path().join("Corefile"), good.replace("whoami", "errors")).expect("written");
+    daemon.signal(Signal::USR1);
+    daemon.wait_for("Reloading complete");
+    assert_eq!(ask("127.0.0.1", n), (7, 2));
+}
+
+#[test]
+fn signals_end_the_process_as_they_say() {
+    for (signals, code, said) in [
+        (&[Signal::TERM][..], 0, "SIGTERM: Shutting down servers then terminating"),
+        (&[Signal::INT], 0, "SIGINT: Shutting down"),
+        (&[Signal::QUIT], 0, ""),
+    ] {
+        let port = Port::free();
+        let mut daemon = Daemon::serving(&format!(".:{} {{\n whoami\n}}\n", port.number()));
+        assert!(daemon.folder.path().join("pid").exists());
+        daemon.signal(Signal::HUP);
+        signals.iter().for_each(|s| daemon.signal(*s));
+        assert_eq!(daemon.end().code(), Some(code), "{said}");
+        assert!(daemon.log().contains(said), "{}", daemon.log());
+        assert!(!daemon.folder.path().join("pid").exists());
+    }
+}
+
+#[test]
+fn a_second_interrupt_cuts_the_lame_duck_short() {
+    let (dns, health) = (Port::free(), Port::free());
+    let corefile =
+        format!(".:{} {{\n whoami\n health :{} {{\n  lameduck 60s\n }}\n}}\n", dns.number(), health.number());
+    let mut daemon = Daemon::serving(&corefile);
+    daemon.signal(Signal::TERM);
+    daemon.wait_for("Going into lameduck mode for 1m0s");
+    assert_eq!(ask("127.0.0.1", dns.number()), (7, 0));
+    assert!(page(health.number(), "/health").ends_with("OK"));
+    daemon.signal(Signal::INT);
+    daemon.wait_for("SIGINT: Shutting down");
+    daemon.signal(Signal::INT);
+    assert_eq!(daemon.end().code(), Some(2));
+    assert!(daemon.log().ends_with("[INFO] SIGINT: Force quit\n"), "{}", daemon.log());
+}

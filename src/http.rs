@@ -93,21 +93,23 @@ impl Endpoint {
     }
 }
 
-/// Opens `host:port`; without a host, on all addresses.
+/// Opens `host:port`. Without a host, and for `0.0.0.0`, on all addresses of both families, as Go does it.
 async fn open(address: &str) -> Result<TcpListener, String> {
     let failed = |e: io::Error| {
         let advice = sockets::advice(&e, "in the directive that opens it");
         format!("listen tcp {address}: bind: {}{advice}", api::os_words(&e))
     };
-    let all = |port: &str| [format!("[::]:{port}"), format!("0.0.0.0:{port}")];
-    let places = match address.strip_prefix(':') {
-        Some(port) => all(port).to_vec(),
+    let places = match address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix(':')) {
+        Some(port) => vec![format!("[::]:{port}"), format!("0.0.0.0:{port}")],
         None => vec![address.to_owned()],
     };
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for place in places {
-        for found in tokio::net::lookup_host(&place).await.map_err(failed)? {
-            match listen(found) {
+        let mut found: Vec<SocketAddr> = tokio::net::lookup_host(&place).await.map_err(failed)?.collect();
+        // A name with addresses of both families means that of IPv4 (Go behaviour): `localhost` is where scrapers look.
+        found.sort_by_key(SocketAddr::is_ipv6);
+        for address in found {
+            match listen(address) {
                 Ok(listener) => return Ok(listener),
                 Err(e) => last = e,
             }

@@ -90,6 +90,11 @@ fn process(out: &mut String) {
     let cpu = field(14).zip(field(15)).map(|(user, system)| (user + system) / ticks);
     gauge("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", cpu);
     gauge("process_max_fds", "gauge", "Maximum number of open file descriptors.", limit("Max open files"));
+    let (received, sent) = network().unzip();
+    let name = "process_network_receive_bytes_total";
+    gauge(name, "counter", "Number of bytes received by the process over the network.", received);
+    let name = "process_network_transmit_bytes_total";
+    gauge(name, "counter", "Number of bytes sent by the process over the network.", sent);
     let open = fs::read_dir("/proc/self/fd").map(|all| all.count() as f64 - 1.0).ok();
     gauge("process_open_fds", "gauge", "Number of open file descriptors.", open);
     let resident = field(24).map(|pages| pages * rustix::param::page_size() as f64);
@@ -97,6 +102,24 @@ fn process(out: &mut String) {
     let started = "Start time of the process since unix epoch in seconds.";
     gauge("process_start_time_seconds", "gauge", started, Some(*STARTED));
     gauge("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", field(23));
+    let most = limit("Max address space").or(Some(UNLIMITED));
+    gauge("process_virtual_memory_max_bytes", "gauge", "Maximum amount of virtual memory available in bytes.", most);
+}
+
+/// How the limit on memory is shown where there is none (all bits of the system's value, as other clients show it).
+const UNLIMITED: f64 = u64::MAX as f64;
+
+/// Octets that the process's network name space has received and sent at the IP layer.
+fn network() -> Option<(f64, f64)> {
+    let text = fs::read_to_string("/proc/self/net/netstat").ok()?;
+    // Two lines: the names of the counters, and their values.
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("IpExt:"));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let counter = |name| {
+        let place = names.split_whitespace().position(|n| n == name)?;
+        values.split_whitespace().nth(place)?.parse().ok()
+    };
+    Some((counter("InOctets")?, counter("OutOctets")?))
 }
 
 /// The soft limit on a resource; `None` where there is none.
@@ -114,9 +137,15 @@ mod tests {
     fn the_process_is_shown() {
         let mut page = String::new();
         process(&mut page);
-        for name in
-            ["process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes", "process_max_fds"]
-        {
+        for name in [
+            "process_cpu_seconds_total",
+            "process_max_fds",
+            "process_network_receive_bytes_total",
+            "process_network_transmit_bytes_total",
+            "process_open_fds",
+            "process_resident_memory_bytes",
+            "process_virtual_memory_max_bytes",
+        ] {
             let line = page.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name}: {page}"));
             assert!(line.split(' ').nth(1).is_some_and(|v| v.parse::<f64>().unwrap() >= 0.0), "{line}");
         }

@@ -1,7 +1,7 @@
 //! What is counted of DNS traffic: by the directive `prometheus` for the queries of its block, by the server for those that
 //! reach no block. Names, labels and buckets are those of CoreDNS's `plugin/metrics/vars`.
 
-use crate::codes::RecordType;
+use crate::codes::{Rcode, RecordType};
 use crate::metrics::{Counter, CounterFamily, DURATION_BUCKETS, Histogram, HistogramFamily, Metric, Unit};
 use crate::query::Query;
 use crate::reply::Outcome;
@@ -112,7 +112,8 @@ impl Traffic {
     }
 
     fn count_response(&self, q: &Query) {
-        let Some(rcode) = q.reply.rcode() else { return };
+        // A query that gets no reply counts as NOERROR (CoreDNS behaviour).
+        let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
         let written = q.reply.outcome() == Outcome::Message;
         let plugin = if written { self.plugin } else { "" };
         let Site { server, zone, view, .. } = &self.site;

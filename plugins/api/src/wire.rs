@@ -62,6 +62,24 @@ pub fn read_name(message: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, 
     end
 }
 
+/// Whether the name at `at`, which has been checked, is the uncompressed `name`, whatever the letters.
+pub fn same_name(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+    loop {
+        while let Some(high @ 0xc0..) = message.get(at) {
+            at = usize::from(high & 0x3f) << 8 | usize::from(message.get(at + 1).copied().unwrap_or(0));
+        }
+        let n = message.get(at).map_or(0, |n| usize::from(*n)) + 1;
+        let same = message.get(at..at + n).zip(name.get(..n)).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b));
+        if !same {
+            return false;
+        }
+        if n == 1 {
+            return true;
+        }
+        (at, name) = (at + n, &name[n..]);
+    }
+}
+
 /// Checks the name at `at` and returns where reading goes on, and the octets of its uncompressed form.
 pub fn skip_name(message: &[u8], at: usize) -> Result<(usize, usize), Malformed> {
     let mut plain = 1;

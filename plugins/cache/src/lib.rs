@@ -99,7 +99,7 @@ impl Cache {
 
     fn keep(&self, q: &Query, kind: Kind, ttl: u32) {
         let counters = self.counters(q);
-        if !q.reply.question_name().eq_ignore_case(q.name()) {
+        if !q.reply.answers(&q.question) {
             if let Some(c) = counters {
                 c.drops.inc();
             }

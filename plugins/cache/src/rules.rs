@@ -2,10 +2,12 @@
 
 use api::reply::Kind;
 use api::wire::flag;
-use api::{Name, Query, RecordType, Reply, Section};
+use api::{Class, Name, NameRef, Query, Record, RecordType, Reply, Section};
 
 /// TTL of replies without records, and of those that are no answer, in seconds (CoreDNS's value).
 const DEFAULT_TTL: u32 = 5;
+/// Aliases that are followed in an answer.
+const MAX_ALIASES: usize = 16;
 
 /// The properties of the directive.
 #[derive(Clone, Debug)]
@@ -63,7 +65,7 @@ impl Rules {
         let excepted = |zones: &[Name]| zones.iter().any(|zone| q.name().is_below(zone.as_ref()));
         complete
             && match kind {
-                Kind::Answer => !excepted(&self.no_success) && !ends_in_alias(reply, q.rtype()),
+                Kind::Answer => !excepted(&self.no_success) && (is_answer(q) || has_soa(reply)),
                 Kind::Delegation => !excepted(&self.no_success),
                 // RFC 2308 5: without an SOA there is no telling for how long.
                 Kind::NameError => !excepted(&self.no_denial) && has_soa(reply),
@@ -77,11 +79,30 @@ fn has_soa(reply: &Reply) -> bool {
     reply.records().any(|r| r.section() == Section::Authority && r.rtype() == RecordType::SOA)
 }
 
-/// Whether all that is said are aliases, and nothing of what they lead to: half an answer.
-fn ends_in_alias(reply: &Reply, asked: RecordType) -> bool {
-    let mut answers = reply.records().filter(|r| r.section() == Section::Answer).peekable();
-    answers.peek().is_some()
-        && !matches!(asked, RecordType::CNAME | RecordType::ANY)
-        && answers.all(|r| r.rtype() == RecordType::CNAME)
-        && !has_soa(reply)
+/// Whether the answer section answers the question: has a record of its type and class for its name, or for the one that
+/// aliases lead to. An empty one does too.
+fn is_answer(q: &Query) -> bool {
+    let answers = || q.reply.records().filter(|r| r.section() == Section::Answer);
+    let any = q.rtype() == RecordType::ANY || q.question.class == Class::ANY;
+    if any || answers().next().is_none() {
+        return true;
+    }
+    let fits = |r: &Record<'_>| r.rtype() == q.rtype() && r.class() == q.question.class;
+    // The common case: the first record is of the name asked for.
+    let first = answers().next();
+    if first.is_some_and(|r| fits(&r) && r.is_of(q.name())) {
+        return true;
+    }
+    let mut name = q.name().to_name();
+    for _ in 0..MAX_ALIASES {
+        if answers().any(|r| fits(&r) && r.is_of(name.as_ref())) {
+            return true;
+        }
+        let alias = answers().find(|r| r.rtype() == RecordType::CNAME && r.is_of(name.as_ref()));
+        let mut target = Vec::new();
+        alias.inspect(|r| r.read_data(&mut target));
+        let Some(next) = NameRef::read(&target) else { return false };
+        name = next.to_lower();
+    }
+    false
 }

@@ -157,9 +157,12 @@ impl Reply {
         self.outcome
     }
 
-    /// The name asked for, as it stands in the message.
-    pub fn question_name(&self) -> NameRef<'_> {
-        self.question.get()
+    /// Whether the message has this question: the same name, whatever its letters, and the same type and class.
+    pub fn answers(&self, question: &Question) -> bool {
+        let end = HEADER + self.question.get().as_bytes().len();
+        let field = |at| wire::u16_at(&self.wire, at).unwrap_or(0);
+        self.question.get().eq_ignore_case(question.name())
+            && (field(end), field(end + 2)) == (question.rtype.0, question.class.0)
     }
 
     /// Whether there is a message, written by a plugin.
@@ -422,6 +425,11 @@ impl<'a> Record<'a> {
     /// Appends its owner name, uncompressed, to `out`.
     pub fn read_owner(&self, out: &mut Vec<u8>) {
         wire::read_name(&self.reply.wire, self.entry.start as usize, out).expect("checked when it was written");
+    }
+
+    /// Whether its owner is `name`, whatever the letters.
+    pub fn is_of(&self, name: NameRef<'_>) -> bool {
+        wire::same_name(&self.reply.wire, self.entry.start as usize, name.as_bytes())
     }
 
     /// Appends its data, names uncompressed, to `out`.

@@ -75,9 +75,11 @@ impl Pool {
         Some(Permit { pool: self, shelf: None })
     }
 
-    /// Whether any thread has an idle connection; one that is just being looked at counts as none.
-    pub fn has_idle(&self, proto: Proto) -> bool {
-        let has = |shelf: &Shelf| shelf.idle.try_lock().is_ok_and(|idle| !idle[proto as usize].is_empty());
+    /// Whether any thread has an idle connection; a thread that is just looking at its own counts as one without.
+    pub fn has_idle(&self, proto: Proto, now: Instant) -> bool {
+        let fresh = |c: &Connection| !self.is_over(c, now);
+        let has =
+            |shelf: &Shelf| shelf.idle.try_lock().is_ok_and(|idle| idle[proto as usize].back().is_some_and(fresh));
         self.threads.iter().filter_map(OnceLock::get).any(|shelf| has(shelf))
     }
 
@@ -181,10 +183,11 @@ mod tests {
             permit.give_back(connection(proto, clock.now()).await, clock.now());
         }
         clock.advance(Duration::from_secs(10));
-        assert!(pool.has_idle(Proto::Tcp));
+        assert!(pool.has_idle(Proto::Tcp, clock.now()));
         assert_eq!(permit.take(Proto::Tcp, clock.now()).expect("kept").proto(), Proto::Tcp);
-        assert!(permit.take(Proto::Tcp, clock.now()).is_none() && !pool.has_idle(Proto::Tcp));
+        assert!(permit.take(Proto::Tcp, clock.now()).is_none() && !pool.has_idle(Proto::Tcp, clock.now()));
         clock.advance(Duration::from_secs(1));
+        assert!(!pool.has_idle(Proto::Udp, clock.now()));
         assert!(permit.take(Proto::Udp, clock.now()).is_none(), "too old");
     }
 

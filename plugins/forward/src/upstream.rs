@@ -86,7 +86,7 @@ impl Upstream {
         loop {
             let idle = permit.take(proto, self.clock.now());
             let reused = idle.is_some();
-            let hit = reused || self.pool.has_idle(proto);
+            let hit = reused || self.pool.has_idle(proto, self.clock.now());
             (if hit { &self.metrics.hits } else { &self.metrics.misses })[proto as usize].inc();
             let connection = match idle {
                 Some(connection) => connection,
@@ -129,12 +129,11 @@ impl Upstream {
     /// # Errors
     /// In the words of Go's library.
     pub async fn connect(&self, proto: Proto) -> Result<Connection> {
-        let label = &self.target.label;
-        let failed = |words: &str| Error::msg(format!("dial {} {label}: {words}", proto.name()));
         let address: SocketAddr = match &self.target.address {
             Ok(address) => *address,
             Err(words) => return Err(Error::msg(format!("dial {}: {words}", proto.name()))),
         };
+        let failed = |words: &str| Error::msg(format!("dial {} {address}: {words}", proto.name()));
         let opening = Connection::open(proto, address, self.settings.source, self.clock.now());
         match timeout(self.settings.read_timeout, opening).await {
             Ok(opened) => opened.map_err(|e| failed(&format!("connect: {}", os_words(&e)))),

@@ -208,6 +208,8 @@ mod tests {
     #[test]
     fn work_is_bounded() {
         assert!(run("{{ range 1000000000 }}x{{ end }}").contains("more than"));
+        assert!(run("{{ range 1000000 }}{{ end }}").contains("more than"), "a turn without nodes is a step too");
+        assert_eq!(run("{{ range 1000 }}{{ end }}x"), "x");
         let deep = "{{ if 1 }}".repeat(2000);
         assert!(run(&deep).contains("nested"));
         assert!(run(&format!("{{{{ {} }}}}", "(".repeat(5000))).contains("nested"));

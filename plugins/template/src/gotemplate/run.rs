@@ -5,7 +5,7 @@ use super::functions;
 use super::{Branch, Command, Data, Node, Object, Operand, Pipeline, Value};
 use std::fmt::Write;
 
-/// Nodes that may be executed for one text.
+/// Nodes and turns of ranges that may be executed for one text.
 const MAX_STEPS: usize = 100_000;
 /// Octets that a text may have: more than a record needs.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -37,16 +37,22 @@ enum Flow {
 impl Run<'_> {
     fn list(&mut self, nodes: &[Node], dot: &Value) -> Result<Flow, String> {
         for node in nodes {
-            self.steps += 1;
-            if self.steps > MAX_STEPS || self.out.len() > MAX_OUTPUT {
-                return Err(format!("template: {}: more than {MAX_STEPS} steps or {MAX_OUTPUT} octets", self.name));
-            }
+            self.step()?;
             let flow = self.node(node, dot)?;
             if flow != Flow::On {
                 return Ok(flow);
             }
         }
         Ok(Flow::On)
+    }
+
+    /// Counts a node, or a turn of a range, which may have no nodes.
+    fn step(&mut self) -> Result<(), String> {
+        self.steps += 1;
+        if self.steps > MAX_STEPS || self.out.len() > MAX_OUTPUT {
+            return Err(format!("template: {}: more than {MAX_STEPS} steps or {MAX_OUTPUT} octets", self.name));
+        }
+        Ok(())
     }
 
     fn node(&mut self, node: &Node, dot: &Value) -> Result<Flow, String> {
@@ -114,6 +120,7 @@ impl Run<'_> {
             return self.list(otherwise, dot);
         }
         for i in 0..count {
+            self.step()?;
             let (key, item) = match &value {
                 Value::List(items) => (Value::Int(i as i64), items[i].clone()),
                 Value::Map(entries) => {

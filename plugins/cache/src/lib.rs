@@ -35,14 +35,16 @@ struct Cache {
 
 impl Plugin for Cache {
     fn query(&self, q: &mut Query) -> Result<Step> {
-        if !self.in_zones(q) || self.live.iter().any(|live| live.answers(q)) {
+        if !self.in_zones(q) {
             return Ok(Step::Next);
         }
         let counters = self.counters(q);
         if let Some(c) = counters {
             c.requests.inc();
         }
-        if let Some((side, entry)) = self.store.find(q)
+        let live = self.live.iter().any(|live| live.answers(q));
+        if !live
+            && let Some((side, entry)) = self.store.find(q)
             && let Some(left) = entry.seconds_left(q.received)
         {
             if let Some(c) = counters {
@@ -60,11 +62,16 @@ impl Plugin for Cache {
     }
 
     fn reply(&self, q: &mut Query) -> Result<Step> {
-        if !q.reply.is_message() || q.reply.is_live() || !self.in_zones(q) {
+        if !q.reply.is_message() || !self.in_zones(q) {
             return Ok(Step::Done);
         }
         let kind = q.reply.kind(|| self.clock.unix());
         let ttl = self.rules.ttl(&q.reply, kind);
+        if q.reply.is_live() {
+            // Not kept here; how long clients keep it is bounded all the same.
+            q.reply.map_ttls(|_, _| ttl);
+            return Ok(Step::Done);
+        }
         if ttl > 0 && self.rules.keeps(q, kind) {
             self.keep(q, kind, ttl);
         }

@@ -176,14 +176,30 @@ impl Api {
         self.limits.inflight().await
     }
 
-    /// Asks for `path`, and returns the body of a good answer.
-    pub async fn get(&self, path: &str) -> Result<Body, Failure> {
+    /// Asks for the list at `path`, and returns the body of a good answer.
+    pub async fn list(&self, path: &str) -> Result<Body, Failure> {
+        self.turn().await;
+        let sent = self.clock.now();
+        let answer = self.send(path).await;
+        self.requests.took(self.clock.now() - sent);
+        answer
+    }
+
+    /// Asks for the watch at `path`, and returns the body of a good answer, which goes on.
+    pub async fn watch(&self, path: &str) -> Result<Body, Failure> {
+        self.turn().await;
+        self.send(path).await
+    }
+
+    async fn turn(&self) {
         let asked = self.clock.now();
         self.limits.turn().await;
-        let sent = self.clock.now();
         if self.limits.has_rate() {
-            self.requests.waited(sent - asked);
+            self.requests.waited(self.clock.now() - asked);
         }
+    }
+
+    async fn send(&self, path: &str) -> Result<Body, Failure> {
         let request = http::Request::get(path)
             .header(http::header::ACCEPT, "application/json")
             .header(http::header::ACCEPT_ENCODING, "identity")
@@ -193,20 +209,20 @@ impl Api {
         let response = tokio::time::timeout(ANSWER, self.client.send(request)).await;
         let response = match response {
             Ok(Ok(response)) => response,
-            Ok(Err(e)) => return Err(self.unanswered(causes(&e), sent)),
-            Err(_) => return Err(self.unanswered(format!("no answer within {} s", ANSWER.as_secs()), sent)),
+            Ok(Err(e)) => return Err(self.unanswered(causes(&e))),
+            Err(_) => return Err(self.unanswered(format!("no answer within {} s", ANSWER.as_secs()))),
         };
         let code = response.status();
-        self.requests.answered(code.as_str(), self.clock.now() - sent);
+        self.requests.answered(code.as_str());
         if code.is_success() {
             return Ok(response.into_body());
         }
         Err(refused(code.as_u16(), response).await)
     }
 
-    fn unanswered(&self, why: String, sent: std::time::Instant) -> Failure {
-        self.requests.answered("<error>", self.clock.now() - sent);
-        Failure::Unreachable(why)
+    fn unanswered(&self, why: String) -> Failure {
+        self.requests.answered("<error>");
+        Failure::Unreachable(why.trim_end().to_owned())
     }
 }
 

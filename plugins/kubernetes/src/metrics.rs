@@ -54,9 +54,13 @@ impl Requests {
         self.waited.observe(time);
     }
 
-    /// A request was answered with `code`, `<error>` where it was not answered at all.
-    pub fn answered(&self, code: &str, time: Duration) {
+    /// A list took so long to begin. Watches, which last, are not measured, as in Kubernetes's own client.
+    pub fn took(&self, time: Duration) {
         self.duration.observe(time);
+    }
+
+    /// A request was answered with `code`, `<error>` where it was not answered at all.
+    pub fn answered(&self, code: &str) {
         let counter: Counter = REQUESTS.with(&[code, &self.host, "GET"]);
         counter.inc();
     }

@@ -165,7 +165,7 @@ impl Follower {
             if !next.is_empty() {
                 query.push(("continue", &next));
             }
-            let body = api.get(&self.path(&query)).await.map_err(end_of)?;
+            let body = api.list(&self.path(&query)).await.map_err(end_of)?;
             let page = lines::whole(body).await.map_err(failed)?;
             let page = apply::page(&mut self.writer(), self.watch.kind, &page, self.clock.unix());
             let page = page.map_err(|e| failed(format!("a list that is not understood: {e}")))?;
@@ -227,7 +227,7 @@ impl Follower {
     async fn open(&self, query: &[(&str, &str)]) -> Result<Body, Failure> {
         let seconds = (WATCH.as_secs() + random() % WATCH.as_secs()).to_string();
         let common = [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", &seconds)];
-        self.api.get(&self.path(&[&common[..], query].concat())).await
+        self.api.watch(&self.path(&[&common[..], query].concat())).await
     }
 
     fn path(&self, query: &[(&str, &str)]) -> String {

@@ -43,11 +43,11 @@ pub fn admit(message: &[u8], q: &mut Query) -> Admission {
     }
 }
 
-/// A reply of a header, with the client's ID, RD, AD, CD and TC, and the question if it could be read.
+/// A reply of a header, with the client's ID, RD, RA, AD, CD and TC, and the question if it could be read.
 #[cold]
 fn refuse(q: &mut Query, header: &[u8; HEADER], rcode: Rcode, question: &[u8]) -> Admission {
     let asked = u16::from_be_bytes([header[2], header[3]]);
-    let mut kept = asked & (flag::RD | flag::AD | flag::CD | flag::TC);
+    let mut kept = asked & (flag::RD | flag::RA | flag::AD | flag::CD | flag::TC);
     if rcode == Rcode::NOTIMP {
         kept |= asked & flag::OPCODE;
     }

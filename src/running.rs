@@ -177,7 +177,7 @@ impl Running {
         }
         for (place, listener) in &instance.listeners {
             let open = &mut self.open.get_mut(place).expect("every listener was opened, now or before");
-            open.zones = listener.zones.clone();
+            open.zones = vec![&listener.zones[..]; listener.sockets.unwrap_or(1)].concat(); // a line per socket (CoreDNS)
             listener.addresses.iter().for_each(|a| drop(a.set(vec![open.address])));
             let id = open.id;
             self.workers.iter().for_each(|w| w.tell(Command::Route(id, (listener.router.clone(), listener.timeouts))));

@@ -377,6 +377,7 @@ fn check_options(options: &[u8]) -> Result<(), Malformed> {
             11 => len == 0 || len == 2, // TCP keep-alive (RFC 7828)
             8 => len >= 4,              // client subnet (RFC 7871)
             15 => len >= 2,             // extended error (RFC 8914)
+            18 => len > 0,              // report channel (RFC 9567): a name
             _ => true,
         };
         if at > options.len() || !fits {

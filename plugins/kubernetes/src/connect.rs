@@ -166,6 +166,11 @@ impl Api {
         Ok(Api { client, requests: Requests::new(&host), host, place, limits, clock })
     }
 
+    /// Host and port of the API server.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Host and port of the API server, and what told them.
     pub fn origin(&self) -> impl fmt::Display {
         format!("{} ({})", self.host, self.place)

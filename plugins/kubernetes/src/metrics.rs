@@ -2,11 +2,12 @@
 
 use crate::index::{Backing, Writer};
 use crate::objects::Metadata;
-use api::metrics::{Counter, CounterFamily, Histogram, HistogramFamily, Metric, Unit};
+use api::metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily, Metric, Unit};
 use std::time::Duration;
 
 /// All of them.
-pub static ALL: &[&dyn Metric] = &[&PROGRAMMING, &REQUESTS, &REQUEST_DURATION, &RATE_LIMITER];
+pub static ALL: &[&dyn Metric] =
+    &[&PROGRAMMING, &REQUESTS, &REQUEST_DURATION, &RATE_LIMITER, &CONNECTED, &LAST_EVENT, &LISTS];
 
 static PROGRAMMING: HistogramFamily = HistogramFamily::new(
     "coredns_kubernetes_dns_programming_duration_seconds",
@@ -34,6 +35,56 @@ static RATE_LIMITER: HistogramFamily = HistogramFamily::new(
     DEFAULT_BUCKETS,
     Unit::Seconds,
 );
+
+static CONNECTED: GaugeFamily = GaugeFamily::new(
+    "poddns_kubernetes_watch_connected",
+    "Whether what the API server tells of a kind of objects is being read.",
+    &["host", "kind"],
+);
+static LAST_EVENT: GaugeFamily = GaugeFamily::new(
+    "poddns_kubernetes_watch_last_event_timestamp_seconds",
+    "When the API server last told something of a kind of objects, in seconds since 1970.",
+    &["host", "kind"],
+);
+static LISTS: CounterFamily = CounterFamily::new(
+    "poddns_kubernetes_lists_total",
+    "Complete lists of a kind of objects that were read.",
+    &["host", "kind"],
+);
+
+/// How fresh one kind of objects is.
+pub struct Freshness {
+    connected: Gauge,
+    last_event: Gauge,
+    lists: Counter,
+}
+
+impl Freshness {
+    /// That of `kind` at the API server `host`.
+    pub fn new(host: &str, kind: &str) -> Self {
+        let labels = [host, kind];
+        let (connected, last_event) = (CONNECTED.with(&labels), LAST_EVENT.with(&labels));
+        connected.set(0.0);
+        Freshness { connected, last_event, lists: LISTS.with(&labels) }
+    }
+
+    /// The API server has told something at `now`, since 1970.
+    pub fn told(&self, now: Duration) {
+        self.connected.set(1.0);
+        self.last_event.set(now.as_secs_f64());
+    }
+
+    /// A list is complete.
+    pub fn listed(&self, now: Duration) {
+        self.told(now);
+        self.lists.inc();
+    }
+
+    /// Nothing can be read any more.
+    pub fn lost(&self) {
+        self.connected.set(0.0);
+    }
+}
 
 /// Requests to one API server.
 pub struct Requests {

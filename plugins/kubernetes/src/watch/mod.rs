@@ -14,6 +14,7 @@ mod tests;
 
 use crate::connect::{Api, Failure};
 use crate::index::{Kind, Writer};
+use crate::metrics::Freshness;
 use api::Clock;
 use api::task::Stop;
 use apply::Event;
@@ -38,6 +39,7 @@ pub type SharedWriter = Arc<Mutex<Writer>>;
 
 /// Keeps `writer` equal to what the API holds of one kind, until told to stop.
 pub async fn follow(watch: Watch, api: Arc<Api>, writer: SharedWriter, clock: Clock, mut stop: Stop) {
+    let freshness = Freshness::new(api.host(), plural(watch.kind));
     let mut follower = Follower {
         watch,
         api,
@@ -47,8 +49,10 @@ pub async fn follow(watch: Watch, api: Arc<Api>, writer: SharedWriter, clock: Cl
         version: None,
         backoff: Backoff::default(),
         failing: false,
+        freshness,
     };
     stop.or(follower.run()).await;
+    follower.freshness.lost();
 }
 
 struct Follower {
@@ -62,6 +66,7 @@ struct Follower {
     version: Option<String>,
     backoff: Backoff,
     failing: bool,
+    freshness: Freshness,
 }
 
 /// Why a request ended.
@@ -102,6 +107,7 @@ impl Follower {
     /// Notes why a request ended, and waits before the next one.
     async fn after(&mut self, end: End) {
         let kind = plural(self.watch.kind);
+        self.freshness.lost();
         let (cap, least) = match &end {
             End::Doubt(_) => (backoff::LIST_CAP, Duration::ZERO),
             End::Failed { wait, .. } => (backoff::CONNECT_CAP, *wait),
@@ -219,6 +225,7 @@ impl Follower {
         let line = line.map_err(|_| failed(format!("nothing came for {} s", SILENCE.as_secs())))?;
         let Some(line) = line.map_err(failed)? else { return Ok(None) };
         let now = self.clock.unix();
+        self.freshness.told(now);
         let event = apply::line(&mut self.writer(), self.watch.kind, line, now);
         event.map(Some).map_err(|e| End::Doubt(format!("an event that is not understood: {e}")))
     }
@@ -246,8 +253,9 @@ impl Follower {
 
     /// The list is complete.
     fn listed(&mut self, version: String) {
-        let now = self.clock.unix().as_secs() as u32;
-        self.writer().end_list(self.watch.kind, now);
+        let now = self.clock.unix();
+        self.writer().end_list(self.watch.kind, now.as_secs() as u32);
+        self.freshness.listed(now);
         self.version = Some(version);
         if self.failing {
             tracing::info!("{} are watched again", plural(self.watch.kind));

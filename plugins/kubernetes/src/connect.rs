@@ -5,7 +5,7 @@ mod limits;
 use crate::metrics::Requests;
 use api::gotext::quote;
 use api::{Clock, os_words};
-use kube::client::Body;
+use kube::client::{Body, ConfigExt};
 use kube::config::{AuthInfo, Kubeconfig};
 use kube::{Client, Config};
 pub use limits::Limits;
@@ -60,6 +60,8 @@ impl Place {
         // Every failure is seen, counted and waited for where the lists and watches are made.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
+        // Certificates that cannot be used are found now, not when the first connection is made.
+        config.rustls_client_config().map_err(|e| format!("{self}: {}", causes(&e)))?;
         Ok(config)
     }
 }
@@ -287,3 +289,37 @@ const AGENT: &str = concat!("poddns/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(5);
 /// Until the head of the answer has come.
 const ANSWER: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_urls_or_hosts() {
+        for (text, url) in [
+            ("https://k8s:6443/base", Some("https://k8s:6443/base")),
+            ("10.0.0.1:8080", Some("http://10.0.0.1:8080/")),
+            ("k8s", Some("http://k8s/")),
+            ("k8s/base", None),
+            ("://x", None),
+            ("", None),
+        ] {
+            let read = server_url(text).map(|url| url.to_string());
+            assert_eq!(read.as_deref(), url, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_of_an_endpoint_are_checked_at_once() {
+        let place = |file: &str| {
+            let url = "https://127.0.0.1:1".to_owned();
+            Place::Endpoint { url, tls: Some([file; 3].map(str::to_owned)) }
+        };
+        let missing = place("/nowhere").config().unwrap_err();
+        assert!(missing.starts_with("invalid configuration: [unable to read client-cert /nowhere"), "{missing}");
+        // A file that can be read and is no certificate.
+        let unusable = place(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).config().unwrap_err();
+        assert!(unusable.starts_with("endpoint https://127.0.0.1:1: "), "{unusable}");
+        assert_eq!(Place::InCluster.to_string(), "in-cluster configuration");
+    }
+}

@@ -8,6 +8,8 @@ mod answer;
 mod cluster;
 mod connect;
 mod elsewhere;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod manifests;
 mod metrics;

@@ -5,7 +5,7 @@
 //! longer known, or anything casts doubt on what was read, the kind is listed again; what the index holds stays in
 //! place until the new list is complete.
 
-mod apply;
+pub mod apply;
 mod backoff;
 mod lines;
 

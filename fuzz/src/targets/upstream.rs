@@ -1,0 +1,47 @@
+//! An upstream's reply: taking it over, and all that is done with a reply afterwards.
+
+use api::query::Question;
+use api::{Owner, RecordType, Reply, Section};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// Takes over `message`, if that can be done, and treats it as plugins and server do.
+pub fn take_over(message: &[u8]) {
+    let mut reply = Reply::default();
+    if reply.adopt(message).is_err() {
+        return;
+    }
+    read(&reply);
+    let _kind = reply.kind(|| Duration::from_secs(1_700_000_000));
+    if reply.records().len() > 1 {
+        let last = reply.records().len() - 1;
+        let _swapped = reply.swap(0, last);
+    }
+    reply.map_ttls(|_, ttl| ttl.min(30));
+    let stored = reply.store().expect("there is a message");
+    let mut question = Question::default();
+    for _ in 0..2 {
+        reply.load(&stored, 7, &question);
+        read(&reply);
+        question.rtype = RecordType::A;
+    }
+    reply.retain(|r| r.section() != Section::Additional);
+    reply.push_address(Section::Additional, Owner::Question, 5, Ipv4Addr::LOCALHOST.into());
+    for limit in [4096, 512, 100, 12] {
+        reply.shrink(limit.max(12));
+        read(&reply);
+    }
+    let octets = reply.bytes().to_vec();
+    Reply::default().adopt(&octets).expect("what we write can be read");
+}
+
+fn read(reply: &Reply) {
+    let (mut owner, mut data) = (Vec::new(), Vec::new());
+    for r in reply.records() {
+        owner.clear();
+        data.clear();
+        r.read_owner(&mut owner);
+        r.read_data(&mut data);
+        assert!(!owner.is_empty());
+    }
+}

@@ -1,0 +1,25 @@
+//! A short run of every target: see README.md.
+
+use poddns_fuzz::run;
+use poddns_fuzz::targets::{corefile, events, packet, upstream};
+
+#[test]
+fn packets() {
+    let mut server = packet::Server::start();
+    run("packet", |message| server.ask(message));
+}
+
+#[test]
+fn corefiles() {
+    run("corefile", corefile::parse);
+}
+
+#[test]
+fn upstream_replies() {
+    run("upstream", upstream::take_over);
+}
+
+#[test]
+fn api_events() {
+    run("events", events::apply);
+}

@@ -1,0 +1,27 @@
+//! For the fuzzer: what an API server says, without an API server.
+
+use crate::index::{Index, Kind, Options};
+use crate::watch::apply;
+use std::time::Duration;
+
+/// Applies `text` to a new index; `choice` chooses the kind of objects and whether it is a line of a watch or a page of a list.
+/// What can be understood has to leave an index that can be read.
+pub fn apply(choice: u8, text: &[u8]) {
+    let kinds = [Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod];
+    let kind = kinds[usize::from(choice & 3)];
+    let (index, mut writer) = Index::new(&kinds, Options { pod_names: choice & 4 != 0 });
+    let now = Duration::from_secs(1_700_000_000);
+    let mut understood = false;
+    for _ in 0..2 {
+        understood |= match choice & 8 {
+            0 => apply::line(&mut writer, kind, text, now).is_ok(),
+            _ => apply::page(&mut writer, kind, text, now).is_ok(),
+        };
+    }
+    if understood {
+        let found = index.service(b"\x01a\x01b");
+        let slices = found.map_or(0, |service| index.slices_of(&service).count());
+        let _hosts: Option<()> = index.endpoint(b"\x01h\x01a\x01b", |_, _| None);
+        assert!(slices < 2, "one slice was told of at most");
+    }
+}

@@ -96,11 +96,11 @@ fn end_predecessor() {
     }
 }
 
-/// All directives of the table that work or are known, sorted, as CoreDNS prints them.
+/// All directives of the table that work or are known, as CoreDNS prints them: sorted, the one that is no DNS plugin last.
 fn directives(table: &Table) -> String {
     let mut names: Vec<&str> = table.0.iter().map(Row::name).collect();
-    names.sort_unstable();
-    names.iter().map(|name| format!("{name}\n")).collect()
+    names.sort_unstable_by_key(|name| (*name == "on", *name));
+    names.iter().map(|name| format!("{name}\n")).collect::<String>() + "\n"
 }
 
 fn platform() -> String {

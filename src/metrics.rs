@@ -24,7 +24,7 @@ static UNSENT: CounterFamily =
 /// Puts what the server counts on the page.
 pub fn register() {
     traffic::ALL.iter().for_each(|m| m.register());
-    [&PANICS, &UNSENT].iter().for_each(|m| m.register());
+    PANICS.register();
     LazyLock::force(&STARTED);
     metrics::collector("process", process);
 }

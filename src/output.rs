@@ -43,13 +43,13 @@ pub fn fatal(text: &str) -> ExitCode {
     ExitCode::from(1)
 }
 
-/// Events of our own crates only.
+/// Events of this level; of libraries, whose business is not the operator's, only what is wrong.
 fn wanted(level: LevelFilter) -> Targets {
-    ["poddns", "api", PLAIN].into_iter().fold(Targets::new(), |all, target| all.with_target(target, level))
+    let all = Targets::new().with_default(level);
+    LIBRARIES.iter().fold(all, |all, library| all.with_target(*library, LevelFilter::ERROR))
 }
 
-/// The target of lines without the name of a plugin.
-const PLAIN: &str = "plain";
+const LIBRARIES: [&str; 8] = ["h2", "hickory_proto", "hyper", "hyper_util", "kube", "rustls", "tokio", "tower"];
 
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
@@ -135,7 +135,7 @@ mod tests {
     fn lines_name_the_plugin() {
         assert_eq!(line(text, "poddns_reload::setup", "a \"b\""), "[INFO] plugin/reload: a \"b\"\n");
         assert_eq!(line(text, "poddns::running", "Reloading"), "[INFO] Reloading\n");
-        assert_eq!(line(text, PLAIN, "x"), "[INFO] x\n");
+        assert_eq!(line(text, "plain", "x"), "[INFO] x\n");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::cli::Options;
 use crate::plugins::Table;
 use api::corefile::{ConfigError, Corefile, Source};
 use std::io::{self, IsTerminal, Read};
+use std::path::{Component, Path, PathBuf};
 
 /// What is served without a Corefile.
 const DEFAULT: &str = ". {\n    whoami\n    log\n}\n";
@@ -32,7 +33,7 @@ impl Origin {
         let port = options.port.clone();
         let kind = match options.conf.as_str() {
             "stdin" if !io::stdin().is_terminal() => Kind::Text(stdin()?),
-            "" | "stdin" if std::path::Path::new("Corefile").exists() => Kind::File("Corefile".into()),
+            "" | "stdin" if Path::new("Corefile").exists() => Kind::File("Corefile".into()),
             "" | "stdin" => Kind::Text(Source::new("", DEFAULT)),
             file => Kind::File(file.into()),
         };
@@ -73,11 +74,25 @@ pub fn lines(mistakes: &[ConfigError]) -> String {
 
 fn read(file: &str) -> Result<Source, String> {
     let failed = |e: io::Error| format!("loading Caddyfile via flag: open {file}: {}", api::os_words(&e));
-    if std::path::Path::new(file).is_dir() {
+    let path = clean(Path::new(file));
+    if path.is_dir() {
         return Err(format!("loading Caddyfile via flag: read {file}: is a directory"));
     }
-    let text = std::fs::File::open(file).and_then(bounded).map_err(failed)?;
+    let text = std::fs::File::open(path).and_then(bounded).map_err(failed)?;
     Ok(Source::new(file, &text))
+}
+
+/// A path without `.` and `..`, taken word by word, whatever the folders are (Go's `filepath.Clean`).
+fn clean(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match (part, out.components().next_back()) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => (),
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(out.pop()),
+            (part, _) => out.push(part),
+        }
+    }
+    out
 }
 
 fn stdin() -> Result<Source, String> {

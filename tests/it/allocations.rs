@@ -38,6 +38,8 @@ fn cluster_names_are_answered_without_allocating() {
     ] {
         let message = question(name, rtype);
         for transport in [Transport::Udp, Transport::Tcp] {
+            // Buffers grow with the first replies; there are two, which take turns where records are put in another order.
+            (0..2).for_each(|_| assert!(server.answer(&message, transport).is_some()));
             let reply = server.answer(&message, transport).expect("a reply");
             let shown = (reply[3] & 15, u16::from_be_bytes([reply[6], reply[7]]));
             assert_eq!(shown, (code, answers), "{name} {rtype}");

@@ -93,6 +93,8 @@ const DIFFERENCES: &[Difference] = &[
     at("server/command_line.json [-version]", "", Any, "our own name and version"),
     at("server/command_line.json [lines at the start]", "CoreDNS|maxprocs", Any, "our own name; no such Go library"),
     at("server/command_line.json [-help]", "", Any, "our own text"),
+    at("server/command_line.json [-quiet]", "maxprocs", Any, "no such Go library"),
+    at("server/packets.json", "a query of (513|600) octets", Any, "queries of more than 512 octets are read whole"),
     at("server/lookups.json", "self", Any, "a CNAME that refers to itself is answered once"),
     at("reload/reload.json [a reload empties the cache", "", Any, "the cache is carried over a reload"),
     at(
@@ -128,6 +130,7 @@ const DIFFERENCES: &[Difference] = &[
         "the line names question, upstream, tries and time in our own words",
     ),
     at("", "^start$", Words("^panic: "), "a crash of CoreDNS; we say what is wrong"),
+    at("", "^start$", Words("^OS/ARCH, GOVERSION"), "our own version lines"),
 ];
 
 const LIVE: &str = "cluster answers are live and carry their full TTL";

@@ -48,7 +48,11 @@ impl TextRecord {
             }
         };
         let owner = name(owner.text).map_err(|e| format!("bad owner name: \"{}\": {e}", owner.text))?;
-        Ok(TextRecord { owner, rtype, class, ttl, data: data(rtype, rest)? })
+        let data = data(rtype, rest)?;
+        if data.len() > usize::from(u16::MAX) {
+            return Err(format!("bad {rtype} record: {} octets of data", data.len()));
+        }
+        Ok(TextRecord { owner, rtype, class, ttl, data })
     }
 
     /// The owner.
@@ -153,6 +157,7 @@ fn data(rtype: RecordType, words: &[Word<'_>]) -> Result<Vec<u8>, String> {
             let octets = octets(&digits).filter(|o| length.text.parse() == Ok(o.len()));
             octets.ok_or_else(|| failed("length and hexadecimal digits do not agree".into()))
         }
+        words if rtype == RecordType::TXT => texts(words).map_err(failed),
         words if !shape(rtype).is_empty() => fields(shape(rtype), words).map_err(failed),
         words => {
             let text: Vec<&str> = words.iter().map(|w| if w.text == "@" { "." } else { w.text }).collect();
@@ -164,6 +169,40 @@ fn data(rtype: RecordType, words: &[Word<'_>]) -> Result<Vec<u8>, String> {
             Ok(out)
         }
     }
+}
+
+/// Character strings (RFC 1035 3.3): at least one.
+fn texts(words: &[Word<'_>]) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    for word in words {
+        let text = unescape(word.text)?;
+        let length = u8::try_from(text.len()).map_err(|_| format!("a text of {} octets", text.len()))?;
+        out.push(length);
+        out.extend_from_slice(&text);
+    }
+    if out.is_empty() { Err("no text".into()) } else { Ok(out) }
+}
+
+/// A word without its quotes and escapes: `\X`, `\DDD`.
+fn unescape(word: &str) -> Result<Vec<u8>, String> {
+    let inner = word.strip_prefix('"').map_or(word, |rest| rest.strip_suffix('"').unwrap_or(rest));
+    let bad = || format!("bad escape in {word}");
+    let (mut out, mut rest) = (Vec::new(), inner.as_bytes());
+    while let Some((&octet, after)) = rest.split_first() {
+        rest = after;
+        if octet != b'\\' {
+            out.push(octet);
+        } else if let Some(digits) = rest.first_chunk::<3>().filter(|d| d.iter().all(u8::is_ascii_digit)) {
+            let number = digits.iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0'));
+            out.push(u8::try_from(number).map_err(|_| bad())?);
+            rest = &rest[3..];
+        } else {
+            let (&escaped, after) = rest.split_first().ok_or_else(bad)?;
+            out.push(escaped);
+            rest = after;
+        }
+    }
+    Ok(out)
 }
 
 /// The fields of the data of types with names in it: `n`ames, numbers of 16 bits, `t`imes. (The library changes the case of
@@ -202,7 +241,12 @@ fn fields(shape: &str, words: &[Word<'_>]) -> Result<Vec<u8>, String> {
 
 fn octets(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok().filter(|_| pair.len() == 2)).collect()
+    let octet = |pair: &[u8]| {
+        let [high, low] = *<&[u8; 2]>::try_from(pair).ok()?;
+        let digit = |b: u8| char::from(b).to_digit(16);
+        Some((digit(high)? << 4 | digit(low)?) as u8)
+    };
+    pairs.map(octet).collect()
 }
 
 #[cfg(test)]
@@ -224,6 +268,7 @@ mod tests {
             ("; first\n\na. 5 CH TXT \"x y\" z", ("a.", 5, "CH", RecordType::TXT, b"\x03x y\x01z".to_vec())),
             ("a. 5 NS (\n B.ns )", ("a.", 5, "IN", RecordType::NS, b"\x01B\x02ns\0".to_vec())),
             ("a. 5 TYPE65280 \\# 3 0102 03", ("a.", 5, "IN", RecordType(65280), vec![1, 2, 3])),
+            ("a. 5 TXT \"b\\\\c\" \\100\\.", ("a.", 5, "IN", RecordType::TXT, b"\x03b\\c\x02d.".to_vec())),
             ("a. 5 MX 10 @", ("a.", 5, "IN", RecordType::MX, vec![0, 10, 0])),
             ("a. 5 SRV 1 2 3 b.", ("a.", 5, "IN", RecordType::SRV, b"\0\x01\0\x02\0\x03\x01b\0".to_vec())),
         ] {
@@ -240,6 +285,8 @@ mod tests {
             ("; only a comment", "no record"),
             ("a.test.", "unexpected end of record at line: 1:8"),
             ("a..b 5 A 1.2.3.4", "bad owner name: \"a..b\": empty label"),
+            ("a. 5 TXT", "bad TXT record: no text"),
+            ("a. 5 TYPE1 \\# 1 +1", "bad A record: length and hexadecimal digits do not agree"),
             ("a. 5 TYPE5000 \\# 3 01", "bad TYPE5000 record: length and hexadecimal digits do not agree"),
         ] {
             assert_eq!(TextRecord::parse(text).unwrap_err(), want, "{text}");

@@ -7,7 +7,8 @@ use crate::server::{Server, Site};
 use crate::wire::{self, HEADER, Malformed, flag, read_record};
 use std::any::{Any, TypeId};
 use std::net::{Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// How a query reached the server.
@@ -108,6 +109,8 @@ pub struct Query {
     server: Option<Arc<dyn Server>>,
     pub(crate) turns: u8,
     pub(crate) depth: u8,
+    /// Look-ups for the client's query, with all that they led to; there from the first one on.
+    lookups: OnceLock<Arc<AtomicU16>>,
 }
 
 impl Default for Query {
@@ -132,6 +135,7 @@ impl Default for Query {
             server: None,
             turns: 0,
             depth: 0,
+            lookups: OnceLock::new(),
         }
     }
 }
@@ -173,6 +177,12 @@ impl Query {
         self.deadline = None;
         self.turns = 0;
         self.depth = 0;
+        self.lookups.take();
+    }
+
+    /// Counts a look-up for this query, or for the one that it is itself made for; returns how many there were before.
+    pub(crate) fn count_lookup(&self) -> u16 {
+        self.lookups.get_or_init(Arc::default).fetch_add(1, Relaxed)
     }
 
     fn parse_question(&mut self) -> Result<(), Malformed> {
@@ -357,6 +367,7 @@ impl Query {
             site: self.site,
             server: self.server.clone(),
             depth: self.depth + 1,
+            lookups: self.lookups.clone(),
             ..Query::default()
         });
         q.question.set_name(name);

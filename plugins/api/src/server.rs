@@ -9,6 +9,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Look-ups inside look-ups end here, so that no loop of names can keep the server busy.
 const MAX_DEPTH: u8 = 8;
+/// Look-ups for one query of a client, with those inside of them: names that lead to many others must not keep it busy either.
+const MAX_LOOKUPS: u16 = 64;
 
 /// One listener with its routes; implemented by the daemon.
 pub trait Server: Send + Sync {
@@ -50,6 +52,9 @@ impl Query {
             None => Err(Error::msg("no server to look names up in")),
             Some(_) if self.depth >= MAX_DEPTH => {
                 Err(Error::msg(format!("look-up of {name} is nested more than {MAX_DEPTH} times")))
+            }
+            Some(_) if self.count_lookup() >= MAX_LOOKUPS => {
+                Err(Error::msg(format!("more than {MAX_LOOKUPS} look-ups for one query, the last one for {name}")))
             }
             Some(server) => Ok(server.answer(self.ask_too(name, rtype))),
         };

@@ -93,8 +93,9 @@ impl Plugin for Templates {
 impl Entry {
     /// Whether class and type fit.
     fn covers(&self, q: &Query) -> bool {
-        (self.class == Class::ANY || self.class == q.question.class)
-            && (self.rtype == RecordType::ANY || self.rtype == q.rtype())
+        let (class, rtype) = (q.question.class, q.rtype());
+        let class_fits = self.class == Class::ANY || class == Class::ANY || self.class == class;
+        class_fits && (self.rtype == RecordType::ANY || rtype == RecordType::ANY || self.rtype == rtype)
     }
 
     /// The longest of its zones that the name is in.

@@ -9,6 +9,9 @@ const NAMES: &[&str] = &[
     "lt", "le", "gt", "ge",
 ];
 
+/// Octets of all texts that a function takes: more than records need.
+const MAX_TEXT: usize = 1 << 16;
+
 /// Whether a function is built in.
 pub fn is_known(name: &str) -> bool {
     NAMES.contains(&name)
@@ -17,6 +20,10 @@ pub fn is_known(name: &str) -> bool {
 /// Calls a built-in function; `None` where there is none of this name.
 pub fn call(name: &str, args: &[Value]) -> Option<Result<Value, String>> {
     let shown = |text: String| Ok(Value::Text(text.into()));
+    let size = |value: &Value| if let Value::Text(t) = value { t.len() } else { 0 };
+    if args.iter().map(size).sum::<usize>() > MAX_TEXT {
+        return Some(Err(format!("texts of more than {MAX_TEXT} octets")));
+    }
     Some(match name {
         // The engine has stopped at the argument that decides: what is left is the last one.
         "and" | "or" => args.last().cloned().ok_or_else(|| wrong_count("at least 1", 0)),

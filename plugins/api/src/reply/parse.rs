@@ -1,7 +1,7 @@
 //! A reply from a message that somebody else wrote: an upstream, a transfer, a store.
 
 use super::*;
-use crate::wire::read_record;
+use crate::wire::{Piece, RecordHead, read_record};
 
 impl Reply {
     /// Takes a whole message over as it is, ID and question included; an OPT record goes to [`Reply::opt`], a TSIG is dropped.
@@ -23,16 +23,21 @@ impl Reply {
         if message.len() > MAX_MESSAGE || wire::u16_at(message, 4)? != 1 {
             return Err(Malformed);
         }
-        let question_end = self.take_question(message)? + 4;
-        self.wire.extend_from_slice(message.get(..question_end).ok_or(Malformed)?);
+        let name_end = self.take_question(message)?;
+        let question_end = name_end + 4;
+        self.wire.extend_from_slice(&message[..HEADER]);
+        self.wire.extend_from_slice(self.question.get().as_bytes());
+        self.wire.extend_from_slice(message.get(name_end..question_end).ok_or(Malformed)?);
         self.plain = HEADER + self.question.get().as_bytes().len() + 4;
         self.rcode = Rcode(wire::u16_at(message, 2)? & flag::RCODE);
         self.outcome = Outcome::Message;
         self.wire[6..HEADER].fill(0);
+        let mut labels = Labels::default();
+        labels.note(&self.wire, HEADER);
         let mut at = question_end;
         for (field, section) in [(6, Section::Answer), (8, Section::Authority), (10, Section::Additional)] {
             for _ in 0..wire::u16_at(message, field)? {
-                at = self.take_record(message, at, section)?;
+                at = self.take_record(message, at, section, &mut labels)?;
             }
         }
         Ok(())
@@ -52,8 +57,15 @@ impl Reply {
 
     /// Takes over the record at `at`; returns where the next one begins.
     ///
-    /// Records keep their places, so that pointers stay right; but behind an OPT, which leaves a gap, they are written anew.
-    fn take_record(&mut self, message: &[u8], at: usize, section: Section) -> Result<usize, Malformed> {
+    /// Records keep their places, so that pointers stay right; but behind an OPT, which leaves a gap, they are written anew. So
+    /// are those with pointers to what is no name: it may change, and the name with it.
+    fn take_record(
+        &mut self,
+        message: &[u8],
+        at: usize,
+        section: Section,
+        labels: &mut Labels,
+    ) -> Result<usize, Malformed> {
         let r = read_record(message, at)?;
         if r.rtype == RecordType::OPT {
             self.rcode.0 |= (r.ttl >> 20) as u16 & 0xff0;
@@ -65,7 +77,7 @@ impl Reply {
             return Ok(r.end);
         }
         let start = self.wire.len();
-        if start == at {
+        if start == at && labels.note_record(message, at, &r)? {
             let plain = wire::plain_rdata_len(message, r.rtype, r.rdata, r.end)?;
             self.wire.extend_from_slice(&message[at..r.end]);
             let (rdata, end) = (r.rdata as u16, r.end as u16);
@@ -80,5 +92,69 @@ impl Reply {
             self.push_class(section, owner, (r.rtype, r.class), r.ttl, |d| d.octets(&data));
         }
         Ok(r.end)
+    }
+}
+
+/// Where labels begin that pointers may lead to: one bit for each place that they can reach (RFC 1035 4.1.4).
+struct Labels([u64; REACH / 64]);
+
+const REACH: usize = 0x4000;
+
+impl Default for Labels {
+    fn default() -> Self {
+        Labels([0; REACH / 64])
+    }
+}
+
+impl Labels {
+    /// Notes the labels of the name at `at`, which has been checked; whether its pointer, if it has one, leads to a label.
+    fn note(&mut self, message: &[u8], mut at: usize) -> bool {
+        loop {
+            match message.get(at).copied().unwrap_or(0) {
+                0 => return true,
+                high @ 0xc0.. => {
+                    let to = usize::from(high & 0x3f) << 8 | usize::from(message.get(at + 1).copied().unwrap_or(0));
+                    return self.0[to / 64] & 1 << (to % 64) != 0;
+                }
+                length => {
+                    if let Some(bits) = self.0.get_mut(at / 64) {
+                        *bits |= 1 << (at % 64);
+                    }
+                    at += usize::from(length) + 1;
+                }
+            }
+        }
+    }
+
+    /// The same for all names of a record.
+    fn note_record(&mut self, message: &[u8], at: usize, r: &RecordHead) -> Result<bool, Malformed> {
+        let mut sound = self.note(message, at);
+        wire::walk_rdata(message, r.rtype, r.rdata, r.end, |piece| {
+            if let Piece::Name { at, .. } = piece {
+                sound &= self.note(message, at);
+            }
+        })?;
+        Ok(sound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_hang_on_what_may_change_are_written_anew() {
+        // The owner is the ID, read as a label of one letter, and what follows; the target is a TTL.
+        let mut message = b"\x01a\x00\x80\0\x01\0\x02\0\0\0\0\x01b\0\0\x01\0\x01".to_vec();
+        message.extend_from_slice(b"\xc0\x00\0\x01\0\x01\x01c\0\0\0\x04\x01\x02\x03\x04");
+        message.extend_from_slice(b"\xc0\x0c\0\x05\0\x01\0\0\0\x05\0\x02\xc0\x19");
+        let mut reply = Reply::default();
+        reply.adopt(&message).unwrap();
+        reply.set_id(0xffff);
+        reply.map_ttls(|_, _| u32::MAX);
+        let mut names = Vec::new();
+        reply.records().for_each(|r| r.read_owner(&mut names));
+        reply.record(1).unwrap().read_data(&mut names);
+        assert_eq!(names, b"\x01a\0\x01b\0\x01c\0");
     }
 }

@@ -51,3 +51,30 @@ impl Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_question_keeps_the_records() {
+        let (mut reply, mut question) = (Reply::default(), Question::default());
+        question.set_name(NameRef::read(b"\x01b\x07example\0").unwrap());
+        reply.start(1, Opcode::QUERY, 0, &question);
+        for _ in 0..20 {
+            reply.push(Section::Answer, Owner::Question, RecordType::TXT, 5, |d| d.text(&[b'x'; 255]));
+        }
+        let stored = reply.store().unwrap();
+        for name in [&b"\0"[..], b"\x01B\x07Example\0", b"\x01b\x07example\0"] {
+            question.set_name(NameRef::read(name).unwrap());
+            reply.load(&stored, 7, &question);
+            let mut owner = Vec::new();
+            for r in reply.records() {
+                owner.clear();
+                r.read_owner(&mut owner);
+                assert_eq!(owner, b"\x01b\x07example\0");
+            }
+            assert_eq!(reply.records().len(), 20);
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod ask;
 mod compare;
 mod http;
 mod load;
+mod manifests;
 mod player;
 mod scenario;
 mod shown;
@@ -49,16 +50,31 @@ families! {
     golden_server golden_sign golden_template golden_transfer golden_transport golden_tsig golden_view golden_whoami
 }
 
-/// Plays a family, some scenarios at a time; says how it went.
+#[test]
+fn golden_kubernetes_from_manifests() {
+    let scenarios: Vec<_> = load::family("kubernetes").into_iter().filter_map(manifests::from_manifests).collect();
+    assert!(scenarios.len() > 150, "{}", scenarios.len());
+    play_scenarios("kubernetes from manifests", scenarios);
+}
+
+/// Plays a family; says how it went.
 ///
 /// # Panics
 /// Something differs that has to be the same.
 fn play_family(family: &str) {
+    play_scenarios(family, load::family(family));
+}
+
+/// Plays scenarios, some at a time; says how it went.
+///
+/// # Panics
+/// Something differs that has to be the same.
+fn play_scenarios(family: &str, scenarios: Vec<Labelled>) {
     let begin = Instant::now();
     let mut total = Totals::default();
     let mut notes = Vec::new();
     RUNTIME.block_on(async {
-        let played = play_all(family).await;
+        let played = play_all(scenarios).await;
         let few = played.iter().filter(|(_, outcome)| !outcome.differences.is_empty()).count() <= FEW;
         for (scenario, mut outcome) in played {
             if few && !outcome.differences.is_empty() {
@@ -80,11 +96,11 @@ fn play_family(family: &str) {
     assert_eq!(failed, 0, "{family}: differences, see above");
 }
 
-/// All scenarios of a family that are wanted, some at a time.
-async fn play_all(family: &str) -> Vec<(Labelled, Outcome)> {
+/// All scenarios that are wanted, some at a time.
+async fn play_all(scenarios: Vec<Labelled>) -> Vec<(Labelled, Outcome)> {
     let wanted = setting("GOLDEN", String::new());
     let mut playing = JoinSet::new();
-    for scenario in load::family(family).into_iter().filter(|s| s.label.contains(&wanted)) {
+    for scenario in scenarios.into_iter().filter(|s| s.label.contains(&wanted)) {
         playing.spawn(async move {
             let _turn = JOBS.acquire().await.expect("the semaphore is never closed");
             let outcome = play(&scenario).await;

@@ -43,10 +43,10 @@ pub fn fatal(text: &str) -> ExitCode {
     ExitCode::from(1)
 }
 
-/// Events of this level; of libraries, whose business is not the operator's, only what is wrong.
+/// Events of this level; none of libraries, whose callers say what is wrong, once and in words for operators.
 fn wanted(level: LevelFilter) -> Targets {
     let all = Targets::new().with_default(level);
-    LIBRARIES.iter().fold(all, |all, library| all.with_target(*library, LevelFilter::ERROR))
+    LIBRARIES.iter().fold(all, |all, library| all.with_target(*library, LevelFilter::OFF))
 }
 
 const LIBRARIES: [&str; 8] = ["h2", "hickory_proto", "hyper", "hyper_util", "kube", "rustls", "tokio", "tower"];

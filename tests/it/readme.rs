@@ -4,6 +4,7 @@
 //! themselves are given. A kubernetes directive that names no API server gets a simulated one. A refusal counts as well
 //! if a file that the reader is to have is missing, or for "not supported yet".
 
+use api::corefile::{Corefile, Source};
 use fancy_regex::{Captures, Regex};
 use poddns::plugins::{Row, standard};
 use std::collections::HashMap;
@@ -31,6 +32,23 @@ async fn readme_corefiles_start() {
         }
     }
     assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+/// The Corefile that kubeadm installs has built directives only, in one block for all names.
+#[test]
+fn the_example_corefile_is_understood() {
+    let table = standard();
+    let built = |name: &str| table.0.iter().any(|row| row.name() == name && matches!(row, Row::Built(_)));
+    let text = include_str!("../../Corefile.example");
+    let parsed = Corefile::parse(&Source::new("Corefile.example", text), "53", &built, &|_| None).expect("no mistakes");
+    assert!(parsed.warnings.is_empty());
+    let [block] = &parsed.blocks[..] else { panic!("one block: {}", parsed.blocks.len()) };
+    assert_eq!(block.keys.iter().map(|k| (k.zone.as_str(), k.port)).collect::<Vec<_>>(), [(".", 53)]);
+    for name in
+        ["errors", "health", "ready", "kubernetes", "prometheus", "forward", "cache", "loop", "reload", "loadbalance"]
+    {
+        assert!(block.directive(name).is_some(), "{name}");
+    }
 }
 
 /// The texts between "```corefile" and "```".

@@ -133,13 +133,23 @@ impl Running {
 
     /// Reads and sets up the configuration.
     fn build(&self) -> Result<Instance, String> {
-        let corefile = self.control.origin.parse(&self.control.table)?;
+        let corefile = self.control.origin.parse(&self.control.table).map_err(|e| self.with_mistakes_of_setup(e))?;
         for warning in &corefile.warnings {
             tracing::warn!("{warning}");
         }
         let carry = Carry::from_before(&self.generation.carried);
         let world = World::new(self.clock.clone(), carry, self.control.clone());
         Instance::build(&self.control.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))
+    }
+
+    /// Adds what set-up finds in the rest of a configuration that has directives which do not exist, so that all is told at once.
+    fn with_mistakes_of_setup(&self, found: String) -> String {
+        let Some(corefile) = self.control.origin.parse_any() else { return found };
+        let world = World::new(self.clock.clone(), Carry::default(), self.control.clone());
+        match Instance::build(&self.control.table, &corefile, world) {
+            Ok(_) => found,
+            Err(more) => format!("{found}\n{}", source::lines(&more)),
+        }
     }
 
     /// Does what can fail: waits for what has to be waited for, and opens the sockets that are not open yet.

@@ -144,12 +144,15 @@ fn hostile_corefiles_are_refused_soon() {
 fn every_mistake_is_named_and_nothing_is_left_open() {
     let port = Port::free();
     let n = port.number();
-    let said =
-        Daemon::refusal(&format!(".:{n} {{\n whoami\n nosuch\n}}\na.test:{n} {{\n nosuch2 {{\n  x\n }}\n}}\n"), &[]);
+    let said = Daemon::refusal(
+        &format!(".:{n} {{\n whoami\n nosuch\n}}\na.test:{n} {{\n nosuch2 {{\n  x\n }}\n cancel x\n}}\n"),
+        &[],
+    );
     assert_eq!(
         said,
         "Corefile:3 - Error during parsing: Unknown directive 'nosuch'\n\
-         Corefile:6 - Error during parsing: Unknown directive 'nosuch2'\n"
+         Corefile:6 - Error during parsing: Unknown directive 'nosuch2'\n\
+         Corefile:9 - plugin/cancel: invalid duration: \"x\"\n"
     );
     let said = Daemon::refusal(&format!(".:{n} {{\n bind\n errors x y\n}}\na.test:{n} {{\n cancel x\n}}\n"), &[]);
     let lines: Vec<&str> = said.lines().collect();

@@ -38,9 +38,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     if text.len() > MAX_TEXT {
         return Err(c.err(format!("a text of more than {MAX_TEXT} octets")));
     }
-    if c.next() {
-        return Err(c.once_err());
-    }
+    c.next_once()?;
     let zones = setup.zones().to_vec();
     setup.add(Hello { zones: zones.into(), text: text.into() });
     Ok(())

@@ -64,6 +64,11 @@ impl Rcode {
     pub const NOTIMP: Self = Self(4);
     pub const REFUSED: Self = Self(5);
     pub const BADVERS: Self = Self(16);
+
+    /// Its name, as CoreDNS has it; `None` where it has none.
+    pub fn mnemonic(self) -> Option<&'static str> {
+        RCODES.get(usize::from(self.0)).copied().filter(|name| !name.is_empty())
+    }
 }
 
 #[expect(missing_docs, reason = "the mnemonics are the documentation")]
@@ -114,9 +119,9 @@ impl FromStr for Class {
 /// The mnemonic, or `RCODE123`.
 impl fmt::Display for Rcode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match RCODES.get(usize::from(self.0)) {
-            Some(name) if !name.is_empty() => f.write_str(name),
-            _ => write!(f, "RCODE{}", self.0),
+        match self.mnemonic() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "RCODE{}", self.0),
         }
     }
 }

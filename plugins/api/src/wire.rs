@@ -62,15 +62,15 @@ pub fn read_name(message: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, 
     end
 }
 
-/// Whether the name at `at`, which has been checked, is the uncompressed `name`, whatever the letters.
-pub fn same_name(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+/// Whether the name at `at`, which has been checked, is the uncompressed `name`: each of its labels, with their lengths, as
+/// `same` says.
+pub fn same_name(message: &[u8], mut at: usize, mut name: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> bool {
     loop {
         while let Some(high @ 0xc0..) = message.get(at) {
             at = usize::from(high & 0x3f) << 8 | usize::from(message.get(at + 1).copied().unwrap_or(0));
         }
         let n = message.get(at).map_or(0, |n| usize::from(*n)) + 1;
-        let same = message.get(at..at + n).zip(name.get(..n)).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b));
-        if !same {
+        if !message.get(at..at + n).zip(name.get(..n)).is_some_and(|(a, b)| same(a, b)) {
             return false;
         }
         if n == 1 {

@@ -22,10 +22,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
     let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
     let mut read = None;
-    while c.next() {
-        if read.is_some() {
-            return Err(c.once_err());
-        }
+    while c.next_once()? {
         read = Some(parse(&mut c, &block)?);
     }
     let Some(rules) = read else { return Ok(()) };

@@ -15,12 +15,8 @@ const MAX_EXPRESSION: usize = 10_000;
 /// Adds the plugin, and for each pattern the work that logs its summaries.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let (mut patterns, mut lines) = (Vec::new(), 0);
-    while c.next() {
-        lines += 1;
-        if lines > 1 {
-            return Err(c.once_err());
-        }
+    let mut patterns = Vec::new();
+    while c.next_once()? {
         match c.remaining_args()[..] {
             [] | ["stdout"] => (),
             [file] => return Err(c.err(format!("invalid log file: {file}"))),

@@ -49,6 +49,9 @@ static FULL: CounterFamily = CounterFamily::new(
 /// The label `proxy_name`.
 const FORWARD: &str = "forward";
 
+/// Response codes of which a handle is kept: all that have a name are below.
+const NAMED: usize = 24;
+
 /// What one directive counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Directive {
@@ -77,8 +80,8 @@ pub struct Upstream {
     pub misses: [Counter; 2],
     /// Attempts over the limit of queries in flight.
     pub full: Counter,
-    /// Durations of exchanges by response code.
-    durations: [OnceLock<Histogram>; RCODES.len()],
+    /// Durations of exchanges, by the number of the response code.
+    durations: [OnceLock<Histogram>; NAMED],
 }
 
 impl Upstream {
@@ -90,41 +93,20 @@ impl Upstream {
             hits: ["udp", "tcp"].map(|proto| HITS.with(&[proto, FORWARD, to])),
             misses: ["udp", "tcp"].map(|proto| MISSES.with(&[proto, FORWARD, to])),
             full: FULL.with(&[to]),
-            durations: [const { OnceLock::new() }; RCODES.len()],
+            durations: [const { OnceLock::new() }; NAMED],
         }
     }
 
     /// An exchange took so long and ended with this code.
     pub fn observe(&self, rcode: Rcode, duration: Duration) {
-        let known = RCODES.iter().position(|known| known.0 == rcode.0);
-        let histogram = match known {
-            Some(known) => *self.durations[known].get_or_init(|| DURATION.with(&[FORWARD, RCODES[known].1, &self.to])),
+        let handle = || match rcode.mnemonic() {
+            Some(name) => DURATION.with(&[FORWARD, name, &self.to]),
             None => DURATION.with(&[FORWARD, &rcode.0.to_string(), &self.to]),
+        };
+        let histogram = match self.durations.get(usize::from(rcode.0)) {
+            Some(kept) => *kept.get_or_init(handle),
+            None => handle(),
         };
         histogram.observe(duration);
     }
 }
-
-/// Response codes that have a name in CoreDNS, with it.
-pub const RCODES: [(u16, &str); 20] = [
-    (0, "NOERROR"),
-    (1, "FORMERR"),
-    (2, "SERVFAIL"),
-    (3, "NXDOMAIN"),
-    (4, "NOTIMP"),
-    (5, "REFUSED"),
-    (6, "YXDOMAIN"),
-    (7, "YXRRSET"),
-    (8, "NXRRSET"),
-    (9, "NOTAUTH"),
-    (10, "NOTZONE"),
-    (11, "DSOTYPENI"),
-    (16, "BADSIG"),
-    (17, "BADKEY"),
-    (18, "BADTIME"),
-    (19, "BADMODE"),
-    (20, "BADNAME"),
-    (21, "BADALG"),
-    (22, "BADTRUNC"),
-    (23, "BADCOOKIE"),
-];

@@ -2,7 +2,7 @@
 
 use crate::connection::Proto;
 use crate::health::Check;
-use crate::metrics::{Directive, RCODES};
+use crate::metrics::Directive;
 use crate::policy::Policy;
 use crate::pool::Keep;
 use crate::target::{self, Refusal, Target};
@@ -324,8 +324,7 @@ fn rcodes(c: &mut Cursor<'_>) -> Result<Vec<Rcode>, ConfigError> {
 fn read_rcode(c: &Cursor<'_>, text: &str) -> Result<Rcode, ConfigError> {
     let upper = text.to_uppercase();
     let known = if upper == "NOTIMPL" { "NOTIMP" } else { &upper };
-    let found = RCODES.iter().find(|rcode| rcode.1 == known);
-    found.map(|rcode| Rcode(rcode.0)).ok_or_else(|| c.bare(format!("{text} is not a valid rcode")))
+    known.parse().map_err(|_| c.bare(format!("{text} is not a valid rcode")))
 }
 
 /// Properties of encrypted transports: refused where CoreDNS refuses them, and else as not supported yet.

@@ -36,9 +36,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let zones = value::zones_or(zones, block.iter().map(String::as_str));
     let zones: Box<[Name]> = zones.iter().filter_map(|zone| Name::from_text(zone).ok()).map(|z| z.to_lower()).collect();
     let options = parse(&mut c)?;
-    if c.next() {
-        return Err(c.once_err());
-    }
+    c.next_once()?;
     let lines = Arc::new(Table::parse(options.lines.as_bytes(), &zones, options.reverse));
     let mut file = File::new(path, zones.clone(), options.reverse, lines.len());
     if let Err(e) = file.refresh()

@@ -54,10 +54,7 @@ impl Rules {
 pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
     let mut read = None;
-    while c.next() {
-        if read.is_some() {
-            return Err(c.once_err());
-        }
+    while c.next_once()? {
         read = Some((c.clone(), stanza(setup, &mut c)?));
     }
     let Some((directive, (zones, properties))) = read else { return Ok(()) };

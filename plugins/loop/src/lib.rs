@@ -38,13 +38,8 @@ struct Lookout {
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    c.next();
-    if c.next_arg() {
-        return Err(c.arg_err());
-    }
-    if c.next() {
-        return Err(c.once_err());
-    }
+    c.no_arguments()?;
+    c.next_once()?;
     let zone = setup.zones().first().map_or_else(Name::root, |zone| zone.to_lower());
     let name = probe::name(zone.as_ref()).map_err(|e| c.bare(format!("no random numbers: {e}")))?;
     let lookout = Arc::new(Lookout::new(zone, name));

@@ -24,13 +24,9 @@ impl Plugin for Minimal {
     }
 }
 
-/// Reads the first line; further lines say nothing new.
+/// Takes no arguments.
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
-    let mut c = setup.cursor();
-    c.next();
-    if c.next_arg() {
-        return Err(c.arg_err());
-    }
+    setup.cursor().no_arguments()?;
     let clock = setup.clock();
     setup.add(Minimal(clock));
     Ok(())

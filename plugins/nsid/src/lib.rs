@@ -71,12 +71,8 @@ fn push(options: &mut Vec<u8>, code: u16, data: &[u8]) {
 /// `nsid [DATA…]`: the words with a blank between them; the host's name without any.
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let (mut name, mut lines) = (host_name(), 0);
-    while c.next() {
-        lines += 1;
-        if lines > 1 {
-            return Err(c.once_err());
-        }
+    let mut name = host_name();
+    while c.next_once()? {
         let words = c.remaining_args();
         if !words.is_empty() {
             name = words.join(" ");

@@ -25,12 +25,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
 
 fn parse(c: &mut Cursor<'_>) -> Result<String, ConfigError> {
     let mut address = DEFAULT.to_owned();
-    let mut lines = 0;
-    while c.next() {
-        lines += 1;
-        if lines > 1 {
-            return Err(c.once_err());
-        }
+    while c.next_once()? {
         match c.remaining_args()[..] {
             [] => (),
             [given] => address = host_port(c, given)?,

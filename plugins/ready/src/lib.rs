@@ -35,12 +35,8 @@ fn page(checks: &Checks) -> Response {
 }
 
 fn parse(c: &mut Cursor<'_>) -> Result<(String, Option<Monitor>), ConfigError> {
-    let (mut address, mut monitor, mut lines) = (DEFAULT.to_owned(), None, 0);
-    while c.next() {
-        lines += 1;
-        if lines > 1 {
-            return Err(c.once_err());
-        }
+    let (mut address, mut monitor) = (DEFAULT.to_owned(), None);
+    while c.next_once()? {
         match c.remaining_args()[..] {
             [] => (),
             [given] => {

@@ -52,10 +52,11 @@ struct Source {
 
 impl Plugin for Templates {
     fn query(&self, q: &mut Query) -> Result<Step> {
-        let name = q.name().to_string();
+        let mut name = None;
         for entry in self.entries.iter().filter(|e| e.covers(q)) {
             let Some(zone) = entry.zone(q) else { continue };
-            let Some(pattern) = entry.patterns.iter().find(|p| p.expression.is_match(&name)) else {
+            let name = name.get_or_insert_with(|| q.name().to_string());
+            let Some(pattern) = entry.patterns.iter().find(|p| p.expression.is_match(name)) else {
                 if entry.fallthrough.covers(q.name()) {
                     continue;
                 }
@@ -67,7 +68,7 @@ impl Plugin for Templates {
                 q.reply.bare(Rcode::SERVFAIL);
                 return Ok(Step::Done);
             }
-            let records = entry.records(q, &name, zone, pattern)?;
+            let records = entry.records(q, name, zone, pattern)?;
             if records.aliases(q).next().is_some() {
                 q.set_note(records);
                 return Ok(Step::Wait);

@@ -28,13 +28,9 @@ impl Plugin for Whoami {
     }
 }
 
-/// Reads the first line; further lines say nothing new.
+/// Takes no arguments.
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
-    let mut c = setup.cursor();
-    c.next();
-    if c.next_arg() {
-        return Err(c.arg_err());
-    }
+    setup.cursor().no_arguments()?;
     setup.add(Whoami);
     Ok(())
 }

@@ -30,6 +30,27 @@ impl<'a> Cursor<'a> {
         more
     }
 
+    /// Like [`Cursor::next`], for the loop over the lines of a directive that may have one.
+    ///
+    /// # Errors
+    /// There is a next token, and it is not the first of all: another line, or one that goes on.
+    pub fn next_once(&mut self) -> Result<bool, ConfigError> {
+        let first = self.read == 0;
+        match self.next() {
+            true if !first => Err(self.bare("this plugin can only be used once per Server Block")),
+            more => Ok(more),
+        }
+    }
+
+    /// Reads the first line of a directive without arguments; what further lines say is not looked at.
+    ///
+    /// # Errors
+    /// There is an argument.
+    pub fn no_arguments(&mut self) -> Result<(), ConfigError> {
+        self.next();
+        if self.next_arg() { Err(self.arg_err()) } else { Ok(()) }
+    }
+
     /// Goes on to the next token if it is on the line of the current one. A brace is a token too.
     pub fn next_arg(&mut self) -> bool {
         self.next_is(true, Token::same_line) && self.next()
@@ -128,11 +149,6 @@ impl Cursor<'_> {
         ConfigError::bare(self.place(), message).of(self.directive)
     }
 
-    /// A second line of a directive that may have one.
-    pub fn once_err(&self) -> ConfigError {
-        self.bare("this plugin can only be used once per Server Block")
-    }
-
     fn place(&self) -> Option<&Token> {
         self.token().or(self.tokens.first())
     }
@@ -198,6 +214,28 @@ mod tests {
                 c.arg_err().to_string(),
                 "plugin/x: f:3 - Error during parsing: Unexpected token '{', expecting argument"
             );
+        });
+    }
+
+    #[test]
+    fn one_line() {
+        with("x a\nx b", |mut c| {
+            assert_eq!((c.next_once().ok(), c.next_arg()), (Some(true), true));
+            let again = c.next_once().unwrap_err().to_string();
+            assert_eq!(again, "f:3 - plugin/x: this plugin can only be used once per Server Block");
+        });
+        with("x a", |mut c| {
+            assert!(c.next_once().is_ok_and(|more| more) && c.next_arg());
+            assert_eq!(c.next_once().ok(), Some(false));
+        });
+    }
+
+    #[test]
+    fn arguments_where_none_belong() {
+        with("x\nx a", |mut c| assert!(c.no_arguments().is_ok()));
+        with("x a", |mut c| {
+            let want = "plugin/x: f:2 - Error during parsing: Wrong argument count or unexpected line ending after 'a'";
+            assert_eq!(c.no_arguments().unwrap_err().to_string(), want);
         });
     }
 

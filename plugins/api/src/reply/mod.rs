@@ -429,7 +429,7 @@ impl<'a> Record<'a> {
 
     /// Whether its owner is `name`, whatever the letters.
     pub fn is_of(&self, name: NameRef<'_>) -> bool {
-        wire::same_name(&self.reply.wire, self.entry.start as usize, name.as_bytes())
+        wire::same_name(&self.reply.wire, self.entry.start as usize, name.as_bytes(), <[u8]>::eq_ignore_ascii_case)
     }
 
     /// Appends its data, names uncompressed, to `out`.

@@ -214,7 +214,7 @@ impl Names {
     fn find(&self, wire: &[u8], name: &[u8]) -> Option<u16> {
         let mut slot = self.slot(name);
         while self.table[slot] != 0 {
-            if same_name(wire, self.table[slot] as usize, name) {
+            if wire::same_name(wire, self.table[slot] as usize, name, |a, b| a == b) {
                 return Some(self.table[slot]);
             }
             slot = (slot + 1) % SLOTS;
@@ -224,22 +224,5 @@ impl Names {
 
     fn slot(&self, name: &[u8]) -> usize {
         self.hasher.hash_one(name) as usize % SLOTS
-    }
-}
-
-/// Whether the name at `at` in `wire` is the uncompressed `name`.
-fn same_name(wire: &[u8], mut at: usize, mut name: &[u8]) -> bool {
-    loop {
-        while wire[at] >= 0xc0 {
-            at = usize::from(u16::from_be_bytes([wire[at], wire[at + 1]]) & 0x3fff);
-        }
-        let n = wire[at] as usize + 1;
-        if n > name.len() || wire[at..at + n] != name[..n] {
-            return false;
-        }
-        if n == 1 {
-            return true;
-        }
-        (at, name) = (at + n, &name[n..]);
     }
 }

@@ -36,6 +36,7 @@ pub mod task;
 pub mod test;
 pub mod traffic;
 pub mod wire;
+pub mod yaml;
 
 pub use chain::{Chain, Link, Panics, Run};
 pub use clock::Clock;

@@ -90,7 +90,7 @@ fn kubeconfig(file: &str, context: Option<&str>) -> Result<Config, String> {
         return Err(NOTHING.into());
     }
     let failed = |why: String| format!("error loading config file \"{file}\": {why}");
-    if let Some(fault) = crate::manifests::yaml_fault(&text) {
+    if let Some(fault) = api::yaml::fault_in_go(&text) {
         return Err(failed(fault));
     }
     let mut read = Kubeconfig::read_from(Path::new(file)).map_err(|e| failed(causes(&e)))?;

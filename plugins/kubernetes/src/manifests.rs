@@ -8,9 +8,9 @@ use crate::objects::{EndpointSlice, Metadata, Namespace, Pod, Service};
 use crate::selector::Selector;
 use crate::watch::SharedWriter;
 use api::task::Stop;
+use api::yaml::{self, Value};
 use api::{Clock, os_words};
 use serde::Deserialize;
-use serde_yaml::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -168,17 +168,7 @@ fn parse(file: &Path, text: &str) -> Result<Value, (usize, String)> {
     if file.extension().is_some_and(|e| e == "json") {
         return serde_json::from_str(text).map_err(|e| (e.line().saturating_sub(1), e.to_string()));
     }
-    serde_yaml::from_str(text).map_err(|e| (e.location().map_or(0, |l| l.line().saturating_sub(1)), e.to_string()))
-}
-
-/// Why a text is no YAML, in the words that Go has for it: `yaml: line 1: did not find expected node content`.
-pub fn yaml_fault(text: &str) -> Option<String> {
-    let error = serde_yaml::from_str::<Value>(text).err()?;
-    let whole = error.to_string();
-    let words = whole.split(" at line").next().unwrap_or(&whole);
-    // Go counts from 0 but where single characters are at fault.
-    let line = error.location().map_or(0, |l| l.line()).saturating_sub(usize::from(!whole.contains("while scanning")));
-    Some(if line == 0 { format!("yaml: {words}") } else { format!("yaml: line {line}: {words}") })
+    yaml::read(text).map_err(|fault| (fault.line, fault.words))
 }
 
 /// The objects of a document: itself, or the items of a list.

@@ -109,9 +109,9 @@ impl Running {
         let mut running = Running {
             control,
             options,
+            http: HttpServer::new(Clock::system()),
             clock: Clock::system(),
             workers: Vec::new(),
-            http: HttpServer::default(),
             open: BTreeMap::new(),
             next_id: 0,
             generation: Generation::default(),

@@ -1,5 +1,6 @@
 //! Pages that plugins put on HTTP endpoints (/metrics, /health, /ready); the daemon's one HTTP server shows them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a page is asked.
@@ -45,6 +46,8 @@ pub struct Mount {
     pub optional: bool,
     /// Whether it goes as soon as the server is told to stop (`/ready`), before farewells such as the lame duck.
     pub until_stop: bool,
+    /// The web configuration (TLS, passwords, …) that protects the address, with all that is shown there.
+    pub web_config: Option<PathBuf>,
     /// What makes the page.
     pub page: Page,
 }

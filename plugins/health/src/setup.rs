@@ -32,7 +32,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
         setup.task("ask myself", move |stop| probe::run(asked, clock, stop));
     }
     let page = Arc::new(|_: &Request| Response::text(200, "OK"));
-    setup.mount(Mount { address, path: "/health", optional: false, until_stop: false, page });
+    setup.mount(Mount { address, path: "/health", optional: false, until_stop: false, web_config: None, page });
     if let Some((duration, shown)) = lameduck.and_then(|d| d.unsigned().map(|u| (u, d.to_string())))
         && !duration.is_zero()
     {

@@ -14,8 +14,10 @@ const DEFAULT: &str = "localhost:9153";
 /// Adds the plugin, its page and its gauges.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let address = parse(&mut c)?;
-    setup.mount(Mount { address, path: "/metrics", optional: true, until_stop: false, page: Arc::new(page) });
+    let Config { address, web_config } = parse(&mut c)?;
+    let web_config = web_config.map(|path| setup.path(&path).into());
+    let page = Arc::new(page);
+    setup.mount(Mount { address, path: "/metrics", optional: true, until_stop: false, web_config, page });
     let plugin =
         Prometheus { clock: setup.clock(), sites: PerSite::default(), chain: setup.chain(), below: OnceLock::new() };
     setup.add(plugin);
@@ -23,22 +25,31 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn parse(c: &mut Cursor<'_>) -> Result<String, ConfigError> {
-    let mut address = DEFAULT.to_owned();
+/// What the lines say.
+struct Config {
+    /// `host:port`.
+    address: String,
+    /// The file that protects it.
+    web_config: Option<String>,
+}
+
+fn parse(c: &mut Cursor<'_>) -> Result<Config, ConfigError> {
+    let mut config = Config { address: DEFAULT.to_owned(), web_config: None };
     while c.next_once()? {
         match c.remaining_args()[..] {
             [] => (),
-            [given] => address = host_port(c, given)?,
+            [given] => config.address = host_port(c, given)?,
             _ => return Err(c.arg_err()),
         }
         while c.next_block() {
-            property(c)?;
+            property(c, &mut config)?;
         }
     }
-    Ok(address)
+    config.web_config = config.web_config.filter(|path| !path.is_empty());
+    Ok(config)
 }
 
-fn property(c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+fn property(c: &mut Cursor<'_>, config: &mut Config) -> Result<(), ConfigError> {
     match c.val() {
         "runtime_metrics" => match c.remaining_args()[..] {
             [] => {
@@ -47,7 +58,8 @@ fn property(c: &mut Cursor<'_>) -> Result<(), ConfigError> {
             _ => return Err(c.arg_err()),
         },
         "tls" => match c.remaining_args()[..] {
-            [_] => return Err(c.err("property 'tls' is not supported yet")),
+            [_] if config.web_config.is_some() => return Err(c.err("tls block already specified")),
+            [path] => config.web_config = Some(path.to_owned()),
             _ => return Err(c.arg_err()),
         },
         other => return Err(c.err(format!("unknown option: {other}"))),

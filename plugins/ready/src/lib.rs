@@ -20,7 +20,7 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let checks: Arc<Checks> = setup.shared();
     checks.add(setup.chain(), monitor);
     let page = Arc::new(move |_: &Request| page(&checks));
-    setup.mount(Mount { address, path: "/ready", optional: true, until_stop: true, page });
+    setup.mount(Mount { address, path: "/ready", optional: true, until_stop: true, web_config: None, page });
     Ok(())
 }
 

@@ -1,0 +1,296 @@
+//! The one HTTP server: shows the pages that plugins mount (/metrics, /health, /ready).
+//!
+//! It runs on the main thread's runtime, beside the workers. A connection serves one request and lives a few seconds, so that
+//! nobody can hold it; Prometheus and the kubelet open a new one each time anyway. A web configuration protects an address
+//! with TLS and passwords ([`web_config`]).
+
+mod guard;
+mod tls;
+mod web_config;
+
+#[cfg(test)]
+mod tests;
+
+use crate::sockets;
+use api::Clock;
+use api::http::{Mount, Page, Request, Response};
+use guard::{Guard, Verdict};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use web_config::Protection;
+
+/// Until the request has been read, and until the reply has been written.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of one address at the same time; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 128;
+
+/// All addresses with their pages.
+pub struct HttpServer {
+    clock: Clock,
+    open: BTreeMap<String, Endpoint>,
+}
+
+/// An open address; closed when it is dropped.
+struct Endpoint {
+    shown: Arc<Shown>,
+    _accepting: JoinSet<()>,
+}
+
+/// What the connections of an address share.
+struct Shown {
+    clock: Clock,
+    site: Mutex<Site>,
+    guard: Guard,
+    /// What was wrong with the web configuration when it was read last.
+    fault: Mutex<Option<String>>,
+}
+
+/// What an address shows, and what protects it; exchanged at a reload.
+#[derive(Default)]
+struct Site {
+    pages: BTreeMap<&'static str, Mount>,
+    web_config: Option<PathBuf>,
+}
+
+impl HttpServer {
+    /// A server that shows nothing yet.
+    pub fn new(clock: Clock) -> HttpServer {
+        HttpServer { clock, open: BTreeMap::new() }
+    }
+
+    /// Shows these pages from now on, and no others. Addresses that stay are not closed in between.
+    ///
+    /// # Errors
+    /// An address cannot be opened, or is protected in two ways; then nothing has changed.
+    pub async fn apply(&mut self, mounts: Vec<Mount>) -> Result<(), String> {
+        let mut wanted: BTreeMap<String, Site> = BTreeMap::new();
+        for mount in mounts {
+            wanted.entry(mount.address.clone()).or_default().take(mount)?;
+        }
+        let mut opened = BTreeMap::new();
+        for (address, site) in wanted.iter().filter(|(address, _)| !self.open.contains_key(*address)) {
+            match open(address).await {
+                Ok(listener) => drop(opened.insert(address.clone(), listener)),
+                Err(e) if site.pages.values().all(|mount| mount.optional) => tracing::error!("{e}"),
+                Err(e) => return Err(e),
+            }
+        }
+        self.open.retain(|address, _| wanted.contains_key(address));
+        for (address, site) in wanted {
+            if let Some(endpoint) = self.open.get(&address) {
+                *lock(&endpoint.shown.site) = site;
+            } else if let Some(listener) = opened.remove(&address) {
+                self.open.insert(address.clone(), Endpoint::new(listener, site, self.clock.clone()));
+            }
+            if let Some(endpoint) = self.open.get(&address) {
+                // Whether the file is as it should be is said at once, not when the first client comes.
+                let _ = endpoint.shown.protection();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away the pages that end with the order to stop; addresses without other pages are closed.
+    pub fn stop_saying_ready(&mut self) {
+        self.open.retain(|_, endpoint| {
+            let mut site = lock(&endpoint.shown.site);
+            site.pages.retain(|_, mount| !mount.until_stop);
+            !site.pages.is_empty()
+        });
+    }
+
+    /// Closes all addresses.
+    pub fn close(&mut self) {
+        self.open.clear();
+    }
+}
+
+impl Endpoint {
+    fn new(listener: TcpListener, site: Site, clock: Clock) -> Endpoint {
+        let shown = Shown { clock, site: Mutex::new(site), guard: Guard::default(), fault: Mutex::default() };
+        let shown = Arc::new(shown);
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, shown.clone()));
+        Endpoint { shown, _accepting: accepting }
+    }
+}
+
+impl Site {
+    /// Adds a page. What protects one page of an address protects all of them.
+    fn take(&mut self, mount: Mount) -> Result<(), String> {
+        match (&self.web_config, &mount.web_config) {
+            (Some(one), Some(other)) if one != other => {
+                let (one, other) = (one.display(), other.display());
+                return Err(format!("{} is to be protected by both {one} and {other}", mount.address));
+            }
+            (None, Some(file)) => self.web_config = Some(file.clone()),
+            _ => (),
+        }
+        self.pages.insert(mount.path, mount);
+        Ok(())
+    }
+}
+
+impl Shown {
+    /// Reads what protects the address; `None` while the file is not as it should be. A fault is logged when it is new.
+    fn protection(&self) -> Option<Protection> {
+        let Some(file) = lock(&self.site).web_config.clone() else { return Some(Protection::default()) };
+        let read = Protection::read(&file);
+        let mut fault = lock(&self.fault);
+        match &read {
+            Ok(_) if fault.take().is_some() => tracing::info!("web configuration {} is in use again", file.display()),
+            Err(e) if fault.as_ref() != Some(e) => {
+                tracing::error!("web configuration {}: {e}; what it protects is not shown", file.display());
+                *fault = Some(e.clone());
+            }
+            _ => (),
+        }
+        read.ok()
+    }
+}
+
+/// Opens `host:port`. Without a host, and for `0.0.0.0`, on all addresses of both families, as Go does it.
+async fn open(address: &str) -> Result<TcpListener, String> {
+    let failed = |e: io::Error| {
+        let advice = sockets::advice(&e, "in the directive that opens it");
+        format!("listen tcp {address}: bind: {}{advice}", api::os_words(&e))
+    };
+    let places = match address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix(':')) {
+        Some(port) => vec![format!("[::]:{port}"), format!("0.0.0.0:{port}")],
+        None => vec![address.to_owned()],
+    };
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for place in places {
+        let mut found: Vec<SocketAddr> = tokio::net::lookup_host(&place).await.map_err(failed)?.collect();
+        // A name with addresses of both families means that of IPv4 (Go behaviour): `localhost` is where scrapers look.
+        found.sort_by_key(SocketAddr::is_ipv6);
+        for address in found {
+            match listen(address) {
+                Ok(listener) => return Ok(listener),
+                Err(e) => last = e,
+            }
+        }
+    }
+    Err(failed(last))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts connections until it is dropped, with all of them.
+async fn accept(listener: TcpListener, shown: Arc<Shown>) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.len() >= MAX_CONNECTIONS {
+            connections.join_next().await;
+        }
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                // A client that breaks off, or takes too long, needs no further words.
+                Ok((stream, _)) => {
+                    let conversation = converse(stream, shown.clone());
+                    connections.spawn(async { drop(tokio::time::timeout(2 * TIMEOUT, conversation).await) });
+                }
+                // Out of descriptors, most likely: closing connections give some back.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => (),
+        }
+    }
+}
+
+/// Answers one request, over TLS where that is wanted.
+async fn converse(stream: TcpStream, shown: Arc<Shown>) -> Option<()> {
+    let protection = Arc::new(shown.protection()?);
+    let Some(tls) = &protection.tls else { return answer(stream, false, protection, shown).await };
+    let stream = tls.acceptor.accept(stream).await.ok()?;
+    let (_, session) = stream.get_ref();
+    if !tls.admits(session.peer_certificates()) {
+        return None;
+    }
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    answer(stream, http2, protection, shown).await
+}
+
+async fn answer<S>(stream: S, http2: bool, protection: Arc<Protection>, shown: Arc<Shown>) -> Option<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let respond = service_fn(move |request| {
+        let (protection, shown) = (protection.clone(), shown.clone());
+        async move { Ok::<_, Infallible>(respond(&request, &protection, &shown).await) }
+    });
+    let stream = TokioIo::new(stream);
+    if http2 {
+        let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        return server.timer(TokioTimer::new()).max_concurrent_streams(1).serve_connection(stream, respond).await.ok();
+    }
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(TIMEOUT);
+    server.serve_connection(stream, respond).await.ok()
+}
+
+/// The response to a request, if it is let in.
+async fn respond(
+    request: &hyper::Request<Incoming>,
+    protection: &Protection,
+    shown: &Shown,
+) -> hyper::Response<Full<Bytes>> {
+    let verdict = shown.guard.check(protection, request.headers(), shown.clock.now()).await;
+    let mut response = into_http(match verdict {
+        Verdict::Welcome => page(request, shown),
+        Verdict::Unauthorized => Response::text(401, "Unauthorized\n"),
+        Verdict::TooMany => Response::text(429, "Too Many Requests\n"),
+    });
+    let headers = response.headers_mut();
+    headers.extend(protection.headers.clone());
+    match (verdict, protection.limit) {
+        (Verdict::Unauthorized, _) => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"))),
+        (Verdict::TooMany, Some(limit)) => drop(headers.insert(RETRY_AFTER, guard::retry_after(limit).into())),
+        _ => (),
+    }
+    response
+}
+
+fn page(request: &hyper::Request<Incoming>, shown: &Shown) -> Response {
+    let path = request.uri().path();
+    let page: Option<Page> = lock(&shown.site).pages.get(path).map(|mount| mount.page.clone());
+    let asked = Request {
+        method: request.method().to_string(),
+        path: path.to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+    };
+    page.map_or_else(|| Response::text(404, "404 page not found\n"), |page| page(&asked))
+}
+
+fn into_http(Response { status, content_type, body }: Response) -> hyper::Response<Full<Bytes>> {
+    let mut response = hyper::Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// No invariant of what is locked spans two statements.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

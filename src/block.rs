@@ -3,6 +3,7 @@
 use crate::plugins::{Row, Table};
 use api::corefile::{ConfigError, ServerBlock, Token};
 use api::http::Mount;
+use api::services::Metadata;
 use api::setup::{Block, Farewell, Filter, Gate, Options, World};
 use api::task::Tasks;
 use api::{Chain, Name, Panics, Setup, Site};
@@ -18,6 +19,8 @@ pub struct Built {
     pub chain: Arc<Chain>,
     /// Conditions under which it answers.
     pub filters: Vec<Filter>,
+    /// Tells values about the queries that it is tried for.
+    pub metadata: Option<Arc<dyn Metadata>>,
     /// Classes other than IN are let through.
     pub any_class: bool,
 }
@@ -88,7 +91,7 @@ fn finish(block: Block) -> Draft {
     let _first = block.chain.set(chain.clone());
     let any_class = block.options.any_class;
     Draft {
-        built: Arc::new(Built { chain, filters: block.filters, any_class }),
+        built: Arc::new(Built { chain, filters: block.filters, metadata: block.metadata, any_class }),
         options: block.options,
         tasks: block.tasks,
         mounts: block.mounts,

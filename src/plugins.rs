@@ -16,7 +16,7 @@ use Row::{Built, NotYet};
 
 const STANDARD: &[Row] = &[
     Built(&poddns_root::PLUGIN),
-    NotYet("metadata"),
+    Built(&poddns_metadata::PLUGIN),
     NotYet("geoip"),
     Built(&poddns_cancel::PLUGIN),
     NotYet("proxyproto"),

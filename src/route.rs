@@ -4,6 +4,7 @@ use crate::block::Built;
 use crate::metrics;
 use crate::panics;
 use api::server::{Answering, Server};
+use api::services::Metadata;
 use api::{Chain, Class, Edns, NameRef, Query, Rcode, RecordType, Run, Site};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub struct Router {
     /// Where each zone stands in `zones`; asked where there are too many to look through.
     index: HashMap<Box<[u8]>, usize>,
     sites: Vec<Site>,
+    /// What tells values about queries, for each of the sites.
+    metadata: Vec<Option<Arc<dyn Metadata>>>,
     any_class: bool,
     metrics: metrics::Listener,
 }
@@ -51,14 +54,16 @@ impl Router {
         let any_class = blocks.iter().any(|(_, block, _)| block.any_class);
         let mut routes: HashMap<Box<[u8]>, Vec<Route>> = HashMap::new();
         let mut sites = Vec::new();
+        let mut metadata = Vec::new();
         for (name, block, site) in blocks {
+            metadata.push(block.metadata.clone());
             routes.entry(name).or_default().push(Route { block, site: sites.len() });
             sites.push(site);
         }
         let mut zones: Vec<Zone> = routes.into_iter().map(|(name, routes)| Zone { name, routes }).collect();
         zones.sort_by_cached_key(|z| std::cmp::Reverse(z.name().labels().count()));
         let index = zones.iter().enumerate().map(|(i, z)| (z.name.clone(), i)).collect();
-        Router { zones, index, sites, any_class, metrics: metrics::Listener::new(label) }
+        Router { zones, index, sites, metadata, any_class, metrics: metrics::Listener::new(label) }
     }
 
     /// Takes a query as far as it goes without waiting.
@@ -172,7 +177,12 @@ impl Route {
         self.block.chain.links().is_empty()
     }
 
+    /// Whether the block's filters are all true. What it knows about the query is what is known from now on, even if another
+    /// block without `metadata` answers (CoreDNS behaviour).
     fn passes(&self, q: &mut Query) -> bool {
+        if self.block.metadata.is_some() {
+            q.set_described_at(self.site);
+        }
         self.block.filters.iter().all(|filter| filter(q).unwrap_or(false))
     }
 }
@@ -180,6 +190,10 @@ impl Route {
 impl Server for Router {
     fn sites(&self) -> &[Site] {
         &self.sites
+    }
+
+    fn metadata(&self, site: usize) -> Option<&dyn Metadata> {
+        self.metadata.get(site)?.as_deref()
     }
 
     fn answer(&self, mut q: Box<Query>) -> Answering {

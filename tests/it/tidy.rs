@@ -36,8 +36,9 @@ fn the_contract_knows_no_network() {
 
 /// Query, reply and name know no engine; the engine knows no configuration.
 fn contract_layers() {
-    let layers: [(&str, &[&str]); 5] = [
+    let layers: [(&str, &[&str]); 6] = [
         ("query.rs", &["chain", "setup", "corefile"]),
+        ("query/", &["chain", "setup", "corefile"]),
         ("reply/", &["chain", "setup", "corefile"]),
         ("name.rs", &["chain", "setup", "corefile"]),
         ("wire.rs", &["chain", "setup", "corefile"]),

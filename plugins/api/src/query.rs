@@ -1,9 +1,11 @@
 //! One query: what was asked, by whom, and the reply under construction.
 
+mod company;
+
 use crate::codes::{Class, Opcode, Rcode, RecordType};
 use crate::name::{NameBuf, NameRef};
 use crate::reply::Reply;
-use crate::server::{Server, Site};
+use crate::server::Server;
 use crate::wire::{self, HEADER, Malformed, flag, read_record};
 use std::any::{Any, TypeId};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -106,6 +108,10 @@ pub struct Query {
     question_end: usize,
     notes: Vec<(TypeId, Box<dyn Any + Send>)>,
     site: usize,
+    /// The site whose block knows values about the query, once a block with `metadata` was tried for it.
+    described_at: Option<usize>,
+    /// Values that plugins left about it on its way.
+    described: Vec<(&'static str, String)>,
     server: Option<Arc<dyn Server>>,
     pub(crate) turns: u8,
     pub(crate) depth: u8,
@@ -132,6 +138,8 @@ impl Default for Query {
             question_end: 0,
             notes: Vec::new(),
             site: 0,
+            described_at: None,
+            described: Vec::new(),
             server: None,
             turns: 0,
             depth: 0,
@@ -174,6 +182,8 @@ impl Query {
         self.edns = None;
         self.edns_options.clear();
         self.notes.clear();
+        self.described_at = None;
+        self.described.clear();
         self.deadline = None;
         self.turns = 0;
         self.depth = 0;
@@ -239,7 +249,7 @@ impl Query {
         Opcode(((self.flags & flag::OPCODE) >> 11) as u8)
     }
 
-    /// The client's message as it was received.
+    /// The client's message as it was received; of a look-up of the server itself, the one that it would have come in.
     pub fn packet(&self) -> &[u8] {
         &self.packet
     }
@@ -264,25 +274,30 @@ impl Query {
         self.edns.is_some_and(|e| e.dnssec_ok)
     }
 
+    /// The question in the client's message, whatever plugins made of it.
+    pub fn asked_question(&self) -> Question {
+        let mut asked = self.question.clone();
+        if let Some(name) = self.packet.get(HEADER..).and_then(NameRef::read) {
+            asked.set_name(name);
+        }
+        asked.rtype = self.asked_type();
+        asked
+    }
+
     /// The type in the client's message, whatever plugins made of the question.
     pub fn asked_type(&self) -> RecordType {
         let asked = self.question_end.checked_sub(4).and_then(|at| wire::u16_at(&self.packet, at).ok());
         asked.map_or(self.question.rtype, RecordType)
     }
 
-    /// The second header word of the client's message, whatever plugins made of it; of a look-up of the server itself, what it
-    /// took over from the query that it is made for.
+    /// The second header word of the client's message, whatever plugins made of it.
     pub fn asked_flags(&self) -> u16 {
         wire::u16_at(&self.packet, 2).unwrap_or(self.flags)
     }
 
-    /// Octets of the client's message; of a look-up of the server itself, those that it would have.
+    /// Octets of the client's message.
     pub fn asked_len(&self) -> usize {
-        if !self.packet.is_empty() {
-            return self.packet.len();
-        }
-        let opt = self.edns.map_or(0, |_| 11 + self.edns_options.len());
-        HEADER + self.question.original().as_bytes().len() + 4 + opt
+        self.packet.len()
     }
 
     /// Octets that the reply may have.
@@ -309,71 +324,6 @@ impl Query {
         reply.set_authoritative(true);
         reply.set_rcode(rcode);
         reply
-    }
-}
-
-/// What accompanies a query.
-impl Query {
-    /// Leaves something for other plugins, or for the way up; replaces what is there of the same type.
-    pub fn set_note<T: Any + Send>(&mut self, note: T) {
-        self.take_note::<T>();
-        self.notes.push((TypeId::of::<T>(), Box::new(note)));
-    }
-
-    /// What was left of this type.
-    pub fn note<T: Any + Send>(&self) -> Option<&T> {
-        self.notes.iter().find(|(id, _)| *id == TypeId::of::<T>()).and_then(|(_, note)| note.downcast_ref())
-    }
-
-    /// Takes away what was left of this type.
-    pub fn take_note<T: Any + Send>(&mut self) -> Option<T> {
-        let at = self.notes.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
-        self.notes.swap_remove(at).1.downcast().ok().map(|note| *note)
-    }
-
-    /// Where the query came in, once it is routed.
-    pub fn site(&self) -> Option<&Site> {
-        self.server.as_ref()?.sites().get(self.site)
-    }
-
-    /// For the router: which of the server's sites the query came in at.
-    pub fn set_site(&mut self, index: usize) {
-        self.site = index;
-    }
-
-    /// For transports: the server that answers look-ups of plugins.
-    pub fn set_server(&mut self, server: &Arc<dyn Server>) {
-        if !self.server.as_ref().is_some_and(|s| Arc::ptr_eq(s, server)) {
-            self.server = Some(server.clone());
-        }
-    }
-
-    pub(crate) fn server(&self) -> Option<&Arc<dyn Server>> {
-        self.server.as_ref()
-    }
-
-    /// A query of its own for `name`, from the same client over the same transport; nothing of the reply or the notes.
-    pub fn ask_too(&self, name: NameRef<'_>, rtype: RecordType) -> Box<Query> {
-        let mut q = Box::new(Query {
-            edns: self.edns,
-            edns_options: self.edns_options.clone(),
-            client: self.client,
-            local: self.local,
-            transport: self.transport,
-            received: self.received,
-            deadline: self.deadline,
-            id: self.id,
-            flags: self.flags,
-            site: self.site,
-            server: self.server.clone(),
-            depth: self.depth + 1,
-            lookups: self.lookups.clone(),
-            ..Query::default()
-        });
-        q.question.set_name(name);
-        q.question.rtype = rtype;
-        q.question.class = self.question.class;
-        q
     }
 }
 

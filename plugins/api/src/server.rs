@@ -3,6 +3,7 @@
 use crate::codes::RecordType;
 use crate::name::NameRef;
 use crate::query::Query;
+use crate::services::Metadata;
 use crate::{Error, Result};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -16,6 +17,11 @@ const MAX_LOOKUPS: u16 = 64;
 pub trait Server: Send + Sync {
     /// All places where a query can come in, over all blocks of the listener.
     fn sites(&self) -> &[Site];
+
+    /// The values about queries that the block of a site knows; `None` where it is without the directive `metadata`.
+    fn metadata(&self, _site: usize) -> Option<&dyn Metadata> {
+        None
+    }
 
     /// Takes a query through routing and chain, as if a client had asked; the reply is not sealed.
     fn answer(&self, q: Box<Query>) -> Answering;

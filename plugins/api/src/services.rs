@@ -4,10 +4,11 @@ use std::pin::Pin;
 
 /// Values about a query that other plugins can print or compare: `{/kubernetes/namespace}` in `log`, for example.
 ///
-/// Every plugin that knows such values offers an `Arc<dyn Metadata>`; they are asked in the order of the table, and only
-/// where the block has the directive `metadata`.
+/// Every plugin that knows such values offers an `Arc<dyn Metadata>`; they are asked in the order of the table, only where the
+/// block has the directive `metadata`, and only when somebody wants the value: see [`crate::Query::metadata`].
 pub trait Metadata: Send + Sync {
-    /// The value for `label` (`plugin/name`); `None` where this plugin does not know the label or has no value.
+    /// The value for `label` (`plugin/name`), which may be empty; `None` where this plugin does not know the label or has no
+    /// value. It is that of the query as it came in ([`crate::Query::asked_question`]), whatever plugins have made of it since.
     fn value(&self, q: &crate::Query, label: &str) -> Option<String>;
 }
 

@@ -7,7 +7,7 @@ use crate::http::Mount;
 use crate::name::Name;
 use crate::query::Query;
 use crate::server::Site;
-use crate::services::Reload;
+use crate::services::{Metadata, Reload};
 use crate::task::{Carry, Stop, Tasks};
 use crate::{Plugin, Result};
 use std::any::{Any, TypeId};
@@ -45,6 +45,8 @@ pub struct Block {
     pub farewells: Vec<Farewell>,
     /// Conditions under which the block answers a query (directive `view`); all must hold.
     pub filters: Vec<Filter>,
+    /// Tells values about queries (directive `metadata`).
+    pub metadata: Option<Arc<dyn Metadata>>,
     /// The finished chain, for those who look at it later.
     pub chain: ChainHandle,
     /// The addresses on which the block listens, once its sockets are open.
@@ -126,6 +128,7 @@ impl Block {
             gates: Vec::new(),
             farewells: Vec::new(),
             filters: Vec::new(),
+            metadata: None,
             chain: ChainHandle::default(),
             addresses: Arc::default(),
             sites: Arc::default(),
@@ -194,6 +197,11 @@ impl<'a> Setup<'a> {
         self.block.filters.push(Box::new(filter));
     }
 
+    /// Lets `metadata` tell the values about queries that this block is tried for.
+    pub fn describe(&mut self, metadata: Arc<dyn Metadata>) {
+        self.block.metadata = Some(metadata);
+    }
+
     /// Puts a page on an HTTP endpoint.
     pub fn mount(&mut self, mount: Mount) {
         self.block.mounts.push(mount);
@@ -252,12 +260,7 @@ impl<'a> Setup<'a> {
 
     /// Offers a service to the other plugins of this block, known by its type.
     pub fn offer<T: Any + Send + Sync>(&mut self, service: T) {
-        let offers = self.offered::<T>();
-        let free = offers.0.iter().find(|slot| slot.get().is_none());
-        match free {
-            Some(slot) => drop(slot.set(service)),
-            None => tracing::error!("more than {OFFERS} services of one type in a server block: one is not used"),
-        }
+        self.offered::<T>().put(service);
     }
 
     /// The services of a type that plugins of this block offer, before or after this call.
@@ -277,6 +280,15 @@ impl<T> Offered<T> {
     /// The first one offered.
     pub fn first(&self) -> Option<&T> {
         self.0[0].get()
+    }
+
+    /// Adds one.
+    pub fn put(&self, service: T) {
+        let free = self.0.iter().find(|slot| slot.get().is_none());
+        match free {
+            Some(slot) => drop(slot.set(service)),
+            None => tracing::error!("more than {OFFERS} services of one type in a server block: one is not used"),
+        }
     }
 
     /// All, in the order of the table.

@@ -7,7 +7,8 @@ use crate::corefile::{Corefile, Source};
 use crate::name::{Name, NameRef};
 use crate::query::{Query, Transport};
 use crate::reply::{Outcome, Record, Section};
-use crate::services::Reload;
+use crate::server::{Answering, Server, Site};
+use crate::services::{Metadata, Reload};
 use crate::setup::{Block, Setup, World};
 use crate::task::Carry;
 use crate::wire::flag;
@@ -64,6 +65,31 @@ fn option(text: &str) -> Vec<u8> {
         (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex")).collect();
     let code: u16 = code.parse().expect("a number");
     [&code.to_be_bytes()[..], &(data.len() as u16).to_be_bytes(), &data].concat()
+}
+
+/// A query for which `metadata` tells the values.
+pub fn described(mut q: Query, metadata: Arc<dyn Metadata>) -> Query {
+    let server: Arc<dyn Server> = Arc::new(Described(metadata));
+    q.set_server(&server);
+    q.set_described_at(0);
+    q
+}
+
+/// A server with one block that knows values.
+struct Described(Arc<dyn Metadata>);
+
+impl Server for Described {
+    fn sites(&self) -> &[Site] {
+        &[]
+    }
+
+    fn metadata(&self, _site: usize) -> Option<&dyn Metadata> {
+        Some(&*self.0)
+    }
+
+    fn answer(&self, q: Box<Query>) -> Answering {
+        Box::pin(std::future::ready(q))
+    }
 }
 
 /// A chain of one plugin with [`Bottom`] below it.

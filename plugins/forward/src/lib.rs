@@ -177,6 +177,7 @@ impl Forward {
             Protocol::Client if !q.transport.is_datagram() => Proto::Tcp,
             _ => Proto::Udp,
         };
+        q.describe("forward/upstream", || upstream.target.label.clone());
         upstream.attempt(q, proto).await?;
         // A reply that is longer than the query allowed is no better than a truncated one.
         let whole = q.reply.flags() & flag::TC == 0 && q.reply.bytes().len() <= q.size_limit();

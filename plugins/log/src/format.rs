@@ -13,8 +13,8 @@ pub struct Format(Box<[Part]>);
 enum Part {
     Text(Box<str>),
     Word(Word),
-    /// `{/plugin/label}`: a value that another plugin knows; `-` where nobody does.
-    Metadata,
+    /// `{/plugin/label}`: a value that a plugin knows; `-` where nobody does.
+    Metadata(Box<str>),
 }
 
 #[derive(Clone, Copy)]
@@ -74,8 +74,10 @@ impl Format {
             literal.push_str(before);
             match WORDS.iter().find(|w| w.0 == word) {
                 Some(&(_, known)) => push(&mut parts, &mut literal, Part::Word(known)),
-                None if word.starts_with("{/") => push(&mut parts, &mut literal, Part::Metadata),
-                None => literal.push_str(word),
+                None => match word.strip_prefix("{/").and_then(|label| label.strip_suffix('}')) {
+                    Some(label) => push(&mut parts, &mut literal, Part::Metadata(label.into())),
+                    None => literal.push_str(word),
+                },
             }
             rest = &rest[close + 1..];
         }
@@ -89,7 +91,7 @@ impl Format {
         for part in &self.0 {
             match part {
                 Part::Text(text) => line.push_str(text),
-                Part::Metadata => line.push('-'),
+                Part::Metadata(label) => line.push_str(q.metadata(label).as_deref().unwrap_or("-")),
                 Part::Word(word) => word.write(line, q, now),
             }
         }
@@ -168,7 +170,8 @@ fn flags(line: &mut String, q: &Query) -> std::fmt::Result {
 mod tests {
     use super::*;
     use api::Rcode;
-    use api::test::query;
+    use api::services::Metadata;
+    use api::test::{described, query};
     use std::time::Duration;
 
     fn line(format: &str, question: &str) -> String {
@@ -188,6 +191,26 @@ mod tests {
         assert_eq!(line("a } {{name} {", "a. A"), "a } {a. {");
         assert_eq!(line("{>do} {>bufsize} {proto} {local}", "a. A +do +bufsize=1400"), "true 1400 udp [::]");
         assert_eq!(line("{>bufsize}", "a. A +tcp"), "65535");
+    }
+
+    /// Knows one value, and another one that is empty.
+    struct Known;
+
+    impl Metadata for Known {
+        fn value(&self, _q: &Query, label: &str) -> Option<String> {
+            match label {
+                "a/b/c" => Some("known".into()),
+                "a/empty" => Some(String::new()),
+                _ => None,
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_plugins_know() {
+        let (mut line, q) = (String::new(), described(query("a. A"), std::sync::Arc::new(Known)));
+        Format::parse("{/a/b/c} <{/a/empty}> {/a/b} {name}").write(&mut line, &q, q.received);
+        assert_eq!(line, "known <> - a.");
     }
 
     #[test]

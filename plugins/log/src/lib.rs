@@ -48,7 +48,10 @@ impl Plugin for Log {
             // What is logged has to be there, and plugins above see that it was written here (CoreDNS behaviour).
             q.respond().set_rcode(rcode);
         }
-        if rule.classes.include(q, &self.clock) {
+        let kind = q.reply.kind(|| self.clock.unix());
+        if rule.classes.include(kind) {
+            q.describe("log/class", || class(kind).into());
+            q.describe("log/type", || name(kind).into());
             LINE.with_borrow_mut(|line| {
                 line.clear();
                 rule.format.write(line, q, self.clock.now());
@@ -62,12 +65,35 @@ impl Plugin for Log {
 impl Classes {
     const ALL: Classes = Classes { success: true, denial: true, error: true };
 
-    fn include(self, q: &Query, clock: &Clock) -> bool {
-        match q.reply.kind(|| clock.unix()) {
-            Kind::Answer | Kind::Delegation => self.success,
-            Kind::NameError | Kind::NoData => self.denial,
-            Kind::ServerError | Kind::Meta | Kind::Update | Kind::Other => self.error,
+    fn include(self, kind: Kind) -> bool {
+        match class(kind) {
+            "success" => self.success,
+            "denial" => self.denial,
+            _ => self.error,
         }
+    }
+}
+
+/// The class of a reply, as the directive's lines have it.
+fn class(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Answer | Kind::Delegation => "success",
+        Kind::NameError | Kind::NoData => "denial",
+        Kind::ServerError | Kind::Meta | Kind::Update | Kind::Other => "error",
+    }
+}
+
+/// What CoreDNS calls a kind of reply.
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Answer => "NOERROR",
+        Kind::NameError => "NXDOMAIN",
+        Kind::NoData => "NODATA",
+        Kind::Delegation => "DELEGATION",
+        Kind::ServerError => "SERVERERROR",
+        Kind::Meta => "META",
+        Kind::Update => "UPDATE",
+        Kind::Other => "OTHERERROR",
     }
 }
 

@@ -72,11 +72,18 @@ impl QueryData<'_> {
             "Remote" => Value::text(&self.q.client.ip().to_canonical().to_string()),
             // Expressions are not built yet: no variable has been given a value.
             "Var" => Value::map([]),
-            // Nor is the directive `metadata`, without which CoreDNS knows no values either.
-            "Meta" if args.len() == 1 => Value::text(""),
-            "Meta" => return Err(format!("wrong number of args for Meta: want 1 got {}", args.len())),
+            "Meta" => self.metadata(args)?,
             _ => return Err(unknown(Object::Root, name)),
         })
+    }
+
+    /// `.Meta LABEL`: empty where nothing is known.
+    fn metadata(&self, args: &[Value]) -> Result<Value, String> {
+        match args {
+            [Value::Text(label)] => Ok(Value::text(&self.q.metadata(label).unwrap_or_default())),
+            [_] => Err("wrong type for value; expected string".into()),
+            _ => Err(format!("wrong number of args for Meta: want 1 got {}", args.len())),
+        }
     }
 
     /// The groups of the expression: their number, and their name if they have one, with what they matched.

@@ -15,7 +15,7 @@ use api::task::{Carried, Carry, StopSource};
 use api::{Clock, Query, Transport};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -55,10 +55,7 @@ impl InProcess {
         let (stop, (failures, receiver)) = (StopSource::default(), mpsc::unbounded_channel());
         runtime.block_on(async {
             let mut work = tasks::Running::default();
-            for carried in &instance.carried {
-                let tasks = carried.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-                work.start(tasks, &carried.stop, &failures);
-            }
+            work.start_carried(&instance.carried, &failures);
             for mut tasks in instance.tasks {
                 work.start(tasks.take(), &stop, &failures);
             }

@@ -154,12 +154,9 @@ impl Running {
 
     /// Does what can fail: waits for what has to be waited for, and opens the sockets that are not open yet.
     async fn prepare(&self, instance: &mut Instance) -> Result<Vec<(Place, SocketAddr, Vec<Pair>)>, String> {
-        for carried in &instance.carried {
-            let tasks = carried.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let mut work = tasks::Running::default();
-            work.start(tasks, &carried.stop, &self.failures.0);
-            work.detach();
-        }
+        let mut carried = tasks::Running::default();
+        carried.start_carried(&instance.carried, &self.failures.0);
+        carried.detach();
         for gate in std::mem::take(&mut instance.gates) {
             gate.await;
         }

@@ -1,6 +1,6 @@
 //! The last step before a reply is sent: EDNS, size, truncation (RFC 6891 6, RFC 2181 9).
 
-use api::wire::flag;
+use api::wire::{edns_options, flag};
 use api::{Edns, Outcome, Query, Rcode, ReplyOpt};
 
 /// UDP replies over these many octets are compressed though they would fit, so that they are not cut into fragments.
@@ -75,13 +75,5 @@ fn ttl_do(dnssec_ok: bool) -> u32 {
 
 /// The options of a query that are echoed, each whole.
 fn echoed(options: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    let mut rest = options;
-    let all = std::iter::from_fn(move || {
-        let (head, _) = rest.split_first_chunk::<4>()?;
-        let len = 4 + usize::from(u16::from_be_bytes([head[2], head[3]]));
-        let option = rest.get(..len)?;
-        rest = &rest[len..];
-        Some(option)
-    });
-    all.filter(|o| ECHOED.contains(&u16::from_be_bytes([o[0], o[1]])))
+    edns_options(options).filter(|option| ECHOED.contains(&option.code)).map(|option| option.whole)
 }

@@ -1,6 +1,7 @@
 //! Background work: started together, told to stop together, with a name in the log when it fails.
 
-use api::task::{StopSource, Task};
+use api::task::{Carried, StopSource, Task};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -28,6 +29,14 @@ impl Running {
                     let _ = failures.send(format!("plugin/{}: {e}", task.directive));
                 }
             });
+        }
+    }
+
+    /// Starts the work of states that outlive a reload, if it has not begun yet; each ends with its state.
+    pub fn start_carried(&mut self, carried: &[Arc<Carried>], failures: &Failures) {
+        for state in carried {
+            let tasks = state.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.start(tasks, &state.stop, failures);
         }
     }
 

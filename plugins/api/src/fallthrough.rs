@@ -14,8 +14,7 @@ impl Fallthrough {
         if zones.is_empty() {
             return Fallthrough(vec![Name::root()]);
         }
-        let zones = zones.iter().flat_map(|zone| value::zones(zone));
-        Fallthrough(zones.filter_map(|zone| Name::from_text(&zone).ok()).map(|zone| zone.to_lower()).collect())
+        Fallthrough(value::names(&zones))
     }
 
     /// Whether `name`, in lower case, falls through.

@@ -2,7 +2,7 @@
 
 use crate::chain::{Chain, Link};
 use crate::clock::Clock;
-use crate::corefile::{ConfigError, Cursor, Token};
+use crate::corefile::{ConfigError, Cursor, Token, value};
 use crate::http::Mount;
 use crate::name::Name;
 use crate::query::Query;
@@ -156,6 +156,14 @@ impl<'a> Setup<'a> {
     /// The zones of the block's keys: what most directives cover by default.
     pub fn zones(&self) -> &[Name] {
         &self.block.zones
+    }
+
+    /// The zones that a directive's arguments name, or, without arguments, those of the block's keys; in lower case.
+    pub fn names_or(&self, arguments: &[&str]) -> Vec<Name> {
+        match arguments {
+            [] => self.block.zones.iter().map(Name::to_lower).collect(),
+            _ => value::names(arguments),
+        }
     }
 
     /// What directives change about the block itself.

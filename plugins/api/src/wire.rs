@@ -45,6 +45,29 @@ pub fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Malformed> {
     bytes.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).ok_or(Malformed)
 }
 
+/// The options of an OPT record (RFC 6891 6.1.2): each with its code, its data, and as a whole. What is cut short ends them.
+pub fn edns_options(octets: &[u8]) -> impl Iterator<Item = EdnsOption<'_>> + Clone {
+    let mut rest = octets;
+    std::iter::from_fn(move || {
+        let (head, tail) = rest.split_first_chunk::<4>()?;
+        let data = tail.get(..usize::from(u16::from_be_bytes([head[2], head[3]])))?;
+        let (whole, after) = rest.split_at(4 + data.len());
+        rest = after;
+        Some(EdnsOption { code: u16::from_be_bytes([head[0], head[1]]), data, whole })
+    })
+}
+
+/// An option of an OPT record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EdnsOption<'a> {
+    /// What it is.
+    pub code: u16,
+    /// What it says.
+    pub data: &'a [u8],
+    /// Code, length and data.
+    pub whole: &'a [u8],
+}
+
 /// Reads the name at `at` in `message`, following compression pointers, each of which must point backwards.
 ///
 /// Appends its uncompressed form to `out` and returns where reading goes on.

@@ -3,10 +3,10 @@
 use crate::Cache;
 use crate::rules::{Limits, Rules};
 use crate::store::Store;
+use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::{self, GoDuration};
 use api::server::PerSite;
-use api::{Name, Setup};
 use std::time::Duration;
 
 const CAPACITY: usize = 9_984;
@@ -20,10 +20,9 @@ const MAX_SERVFAIL: Duration = Duration::from_secs(5 * 60);
 /// Adds the plugin. Entries outlive a reload that changes nothing of the directive.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
     let mut read = None;
     while c.next_once()? {
-        read = Some(parse(&mut c, &block)?);
+        read = Some(parse(setup, &mut c)?);
     }
     let Some(rules) = read else { return Ok(()) };
     let key = format!("{} {rules:?}", setup.identity());
@@ -36,7 +35,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
 }
 
 /// `cache [TTL] [ZONES…]`
-fn parse(c: &mut Cursor<'_>, block: &[String]) -> Result<Rules, ConfigError> {
+fn parse(setup: &Setup<'_>, c: &mut Cursor<'_>) -> Result<Rules, ConfigError> {
     let args = c.remaining_args();
     let (mut max_success, mut max_denial) = (MAX_SUCCESS, MAX_DENIAL);
     let mut zones = &args[..];
@@ -46,7 +45,7 @@ fn parse(c: &mut Cursor<'_>, block: &[String]) -> Result<Rules, ConfigError> {
         zones = &args[1..];
     }
     let mut rules = Rules {
-        zones: names(zones, block),
+        zones: setup.names_or(zones).into(),
         success: Limits { capacity: CAPACITY, max: max_success, min: MIN },
         denial: Limits { capacity: CAPACITY, max: max_denial, min: MIN },
         servfail: SERVFAIL,
@@ -58,12 +57,6 @@ fn parse(c: &mut Cursor<'_>, block: &[String]) -> Result<Rules, ConfigError> {
         property(c, &mut rules)?;
     }
     Ok(rules)
-}
-
-/// The zones of arguments, or the others.
-fn names(args: &[&str], others: &[String]) -> Box<[Name]> {
-    let zones = value::zones_or(args, others.iter().map(String::as_str));
-    zones.iter().filter_map(|zone| Name::from_text(zone).ok()).map(|zone| zone.to_lower()).collect()
 }
 
 fn property(c: &mut Cursor<'_>, rules: &mut Rules) -> Result<(), ConfigError> {
@@ -130,10 +123,10 @@ fn servfail(c: &mut Cursor<'_>) -> Result<u32, ConfigError> {
 fn disable(c: &mut Cursor<'_>, rules: &mut Rules) -> Result<(), ConfigError> {
     let args = c.remaining_args();
     let Some((kind, zones)) = args.split_first() else { return Err(c.arg_err()) };
-    let all: Vec<String> = rules.zones.iter().map(ToString::to_string).collect();
+    let zones = if zones.is_empty() { rules.zones.clone() } else { value::names(zones).into() };
     match *kind {
-        "success" => rules.no_success = names(zones, &all),
-        "denial" => rules.no_denial = names(zones, &all),
+        "success" => rules.no_success = zones,
+        "denial" => rules.no_denial = zones,
         _ => return Err(c.bare("cache type for disable must be \"success\" or \"denial\"")),
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::pool::Keep;
 use crate::target::{self, Refusal, Target};
 use crate::upstream::{Settings, Upstream};
 use crate::{Forward, Protocol};
-use api::corefile::value::{split_host_port, zones};
+use api::corefile::value::{names, split_host_port, zones};
 use api::corefile::{ConfigError, Cursor};
 use api::gotext::{GoDuration, parse_int, parse_uint, quote};
 use api::{Name, Rcode, Setup};
@@ -122,7 +122,7 @@ impl Stanza {
     /// Reads the property that the cursor is on.
     fn property(&mut self, c: &mut Cursor<'_>) -> Result<(), ConfigError> {
         match c.val() {
-            "except" => self.except.extend(arguments(c)?.iter().flat_map(|a| zones(a)).filter_map(|z| name(&z))),
+            "except" => self.except.extend(names(&arguments(c)?)),
             "force_tcp" => self.set_protocol(c, Protocol::Tcp)?,
             "prefer_udp" => self.set_protocol(c, Protocol::UdpFirst)?,
             "policy" => self.policy = policy(c)?,

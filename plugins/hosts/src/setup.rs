@@ -3,7 +3,7 @@
 use crate::Hosts;
 use crate::table::{Reverse, Table};
 use crate::watch::File;
-use api::corefile::{ConfigError, Cursor, value};
+use api::corefile::{ConfigError, Cursor};
 use api::gotext::{self, GoDuration};
 use api::{Fallthrough, Name, Setup};
 use std::io::ErrorKind;
@@ -32,9 +32,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let (path, zones) = args.split_first().map_or((DEFAULT_FILE, &[][..]), |(path, zones)| (*path, zones));
     let path = setup.path(path);
     check(&c, &path)?;
-    let block = setup.zones().iter().map(ToString::to_string).collect::<Vec<_>>();
-    let zones = value::zones_or(zones, block.iter().map(String::as_str));
-    let zones: Box<[Name]> = zones.iter().filter_map(|zone| Name::from_text(zone).ok()).map(|z| z.to_lower()).collect();
+    let zones: Box<[Name]> = setup.names_or(zones).into();
     let options = parse(&mut c)?;
     c.next_once()?;
     let lines = Arc::new(Table::parse(options.lines.as_bytes(), &zones, options.reverse));

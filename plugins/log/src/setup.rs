@@ -2,8 +2,8 @@
 
 use crate::format::{COMMON, Format};
 use crate::{Classes, Log, Rule};
+use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
-use api::{Name, Setup};
 
 /// Adds the plugin with a rule for each name of each line.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
@@ -18,8 +18,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
             names => (names, COMMON),
         };
         let classes = classes(&mut c)?;
-        let zones = names.iter().flat_map(|name| value::zones(name));
-        for name in zones.filter_map(|zone| Name::from_text(&zone).ok()) {
+        for name in value::names(names) {
             rules.push(Rule { name, classes, format: Format::parse(format) });
         }
     }

@@ -1,8 +1,8 @@
 //! The line of the directive.
 
 use crate::Collector;
-use api::corefile::{ConfigError, value};
-use api::{Name, Setup};
+use api::Setup;
+use api::corefile::ConfigError;
 use std::sync::Arc;
 
 /// `metadata [ZONES…]`, once, without a block.
@@ -13,11 +13,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     if c.next_block() || c.next() {
         return Err(c.arg_err());
     }
-    let zones = match &arguments[..] {
-        [] => setup.zones().to_vec(),
-        _ => arguments.iter().flat_map(|a| value::zones(a)).filter_map(|z| Name::from_text(&z).ok()).collect(),
-    };
-    let zones = zones.iter().map(Name::to_lower).collect();
+    let zones = setup.names_or(&arguments).into();
     let collector = Arc::new(Collector { zones, providers: setup.offered() });
     setup.describe(collector.clone());
     setup.add(collector);

@@ -1,6 +1,7 @@
 //! The nsid directive: the server's name in replies to clients that ask for it (RFC 5001).
 
 use api::corefile::ConfigError;
+use api::wire::{EdnsOption, edns_options};
 use api::{Edns, Plugin, PluginDef, Query, ReplyOpt, Result, Setup, Step};
 
 /// The directive.
@@ -20,7 +21,7 @@ impl Plugin for Nsid {
     fn reply(&self, q: &mut Query) -> Result<Step> {
         if let Some(edns) = q.edns
             && q.reply.is_message()
-            && options(&q.edns_options).any(|(code, _)| code == NSID)
+            && edns_options(&q.edns_options).any(|option| option.code == NSID)
         {
             let opt = self.opt(edns, q.reply.opt());
             q.reply.set_opt(Some(opt));
@@ -36,7 +37,7 @@ impl Nsid {
         let mut replaced = false;
         if let Some(there) = there {
             (opt.size, opt.dnssec_ok) = (there.size, there.dnssec_ok);
-            for (code, data) in options(&there.options) {
+            for EdnsOption { code, data, .. } in edns_options(&there.options) {
                 let data = if code == NSID { &self.0 } else { data };
                 replaced |= code == NSID;
                 push(&mut opt.options, code, data);
@@ -47,18 +48,6 @@ impl Nsid {
         }
         opt
     }
-}
-
-/// The options of an OPT record with their codes.
-fn options(octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut rest = octets;
-    std::iter::from_fn(move || {
-        let (head, tail) = rest.split_first_chunk::<4>()?;
-        let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
-        let (data, after) = tail.split_at_checked(len)?;
-        rest = after;
-        Some((u16::from_be_bytes([head[0], head[1]]), data))
-    })
 }
 
 /// Appends an option.

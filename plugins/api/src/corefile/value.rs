@@ -2,6 +2,7 @@
 
 use super::Transport;
 use crate::gotext::{parse_int, quote};
+use crate::name::Name;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -10,6 +11,12 @@ use std::net::IpAddr;
 /// `kubernetes` refuse it.
 pub fn zones(argument: &str) -> Vec<String> {
     zones_and_port(Transport::split(argument).1).map(|(zones, _)| zones).unwrap_or_default()
+}
+
+/// The zones that all `arguments` stand for, as names in lower case; see [`zones`].
+pub fn names(arguments: &[&str]) -> Vec<Name> {
+    let zones = arguments.iter().flat_map(|argument| zones(argument));
+    zones.filter_map(|zone| Name::from_text(&zone).ok()).map(|name| name.to_lower()).collect()
 }
 
 /// The zones of all `arguments`, or those of the server block where there are no arguments.

@@ -9,6 +9,12 @@
 //!
 //! Every server reads the same simulated API server, whose objects carry what those of real clusters carry.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a measurement reads the clock and prints what it found"
+)]
+
 mod latency;
 mod objects;
 mod server;

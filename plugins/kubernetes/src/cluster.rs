@@ -4,7 +4,7 @@ use crate::connect::{Api, Limits, Place};
 use crate::index::{Index, Kind, Options};
 use crate::manifests::Manifests;
 use crate::selector::Selector;
-use crate::watch::{self, SharedWriter, Watch};
+use crate::watch::{self, Pace, SharedWriter, Watch};
 use api::Clock;
 use api::task::{Stop, Tasks};
 use std::path::PathBuf;
@@ -39,6 +39,8 @@ pub enum Source {
         burst: u32,
         /// `apiserver_max_inflight`; 0 is no limit.
         inflight: u32,
+        /// `resync`; zero is never.
+        resync: Duration,
     },
     /// Files and folders.
     Manifests(Vec<PathBuf>),
@@ -67,10 +69,10 @@ impl Cluster {
                     Ok(())
                 });
             }
-            Source::Api { place, qps, burst, inflight } => {
+            Source::Api { place, qps, burst, inflight, resync } => {
                 let (place, connection) = (place.clone(), place.config()?);
                 let limits = Limits::new(*qps, *burst, *inflight, clock.clone());
-                let watches = config.watches();
+                let watches = config.watches(Pace::new(*resync));
                 tasks.add("kubernetes", "watches", move |stop| async move {
                     match Api::new(connection, place, limits, clock.clone()) {
                         Ok(api) => follow_all(watches, Arc::new(api), writer, clock, stop).await,
@@ -94,9 +96,9 @@ impl Config {
         }
     }
 
-    fn watches(&self) -> Vec<Watch> {
+    fn watches(&self, pace: Pace) -> Vec<Watch> {
         let selector = |kind| if kind == Kind::Namespace { &self.namespace_labels } else { &self.labels };
-        self.kinds.iter().map(|&kind| Watch { kind, labels: selector(kind).text().to_owned() }).collect()
+        self.kinds.iter().map(|&kind| Watch { kind, labels: selector(kind).text().to_owned(), pace }).collect()
     }
 }
 

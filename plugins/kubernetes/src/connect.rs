@@ -1,6 +1,8 @@
 //! The connection to the API server: where it is, how to be let in, and how often to ask.
 
 mod limits;
+mod outage;
+mod renewal;
 
 use crate::metrics::Requests;
 use api::gotext::quote;
@@ -9,8 +11,11 @@ use kube::client::{Body, ConfigExt};
 use kube::config::{AuthInfo, Kubeconfig};
 use kube::{Client, Config};
 pub use limits::Limits;
+use outage::Outage;
+use renewal::Files;
 use std::fmt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
@@ -149,10 +154,13 @@ fn unreadable(what: &str, file: &str) -> Option<String> {
 
 /// The API server, as the lists and watches see it.
 pub struct Api {
-    client: Client,
+    /// Made anew when what it was made of changes on disk.
+    client: Mutex<(Client, Files)>,
+    url: http::Uri,
     host: String,
     place: Place,
     limits: Limits,
+    outage: Outage,
     requests: Requests,
     clock: Clock,
 }
@@ -163,9 +171,13 @@ impl Api {
     /// # Errors
     /// What the configuration names, certificates for example, cannot be used.
     pub fn new(config: Config, place: Place, limits: Limits, clock: Clock) -> Result<Api, String> {
-        let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
+        let url = config.cluster_url.clone();
+        let host = url.authority().map(ToString::to_string).unwrap_or_default();
+        let outage = Outage::new(format!("{host} ({place})"), clock.clone());
+        let files = Files::new(&place, &config, clock.now());
         let client = Client::try_from(config).map_err(|e| causes(&e))?;
-        Ok(Api { client, requests: Requests::new(&host), host, place, limits, clock })
+        let (client, requests) = (Mutex::new((client, files)), Requests::new(&host));
+        Ok(Api { client, requests, url, host, place, limits, outage, clock })
     }
 
     /// Host and port of the API server.
@@ -173,9 +185,9 @@ impl Api {
         &self.host
     }
 
-    /// Host and port of the API server, and what told them.
-    pub fn origin(&self) -> impl fmt::Display {
-        format!("{} ({})", self.host, self.place)
+    /// What the log says while it cannot be read.
+    pub fn outage(&self) -> &Outage {
+        &self.outage
     }
 
     /// Waits until fewer requests than allowed are under way; the request is one of them until the permit is dropped.
@@ -185,9 +197,18 @@ impl Api {
 
     /// Asks for the list at `path`, and returns the body of a good answer.
     pub async fn list(&self, path: &str) -> Result<Body, Failure> {
+        self.list_as(path, OBJECTS).await
+    }
+
+    /// The same, but without anything in the objects except their metadata.
+    pub async fn list_names(&self, path: &str) -> Result<Body, Failure> {
+        self.list_as(path, NAMES).await
+    }
+
+    async fn list_as(&self, path: &str, accept: &str) -> Result<Body, Failure> {
         self.turn().await;
         let sent = self.clock.now();
-        let answer = self.send(path).await;
+        let answer = self.send(path, accept).await;
         self.requests.took(self.clock.now() - sent);
         answer
     }
@@ -195,7 +216,7 @@ impl Api {
     /// Asks for the watch at `path`, and returns the body of a good answer, which goes on.
     pub async fn watch(&self, path: &str) -> Result<Body, Failure> {
         self.turn().await;
-        self.send(path).await
+        self.send(path, OBJECTS).await
     }
 
     async fn turn(&self) {
@@ -206,14 +227,14 @@ impl Api {
         }
     }
 
-    async fn send(&self, path: &str) -> Result<Body, Failure> {
+    async fn send(&self, path: &str, accept: &str) -> Result<Body, Failure> {
         let request = http::Request::get(path)
-            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::ACCEPT, accept)
             .header(http::header::ACCEPT_ENCODING, "identity")
             .header(http::header::USER_AGENT, AGENT)
             .body(Body::empty())
             .map_err(|e| Failure::Unreachable(e.to_string()))?;
-        let response = tokio::time::timeout(ANSWER, self.client.send(request)).await;
+        let response = tokio::time::timeout(ANSWER, self.client().send(request)).await;
         let response = match response {
             Ok(Ok(response)) => response,
             Ok(Err(e)) => return Err(self.unanswered(causes(&e))),
@@ -225,6 +246,32 @@ impl Api {
             return Ok(response.into_body());
         }
         Err(refused(code.as_u16(), response).await)
+    }
+
+    /// The client, made anew if a token or a certificate has changed on disk.
+    fn client(&self) -> Client {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let (client, files) = &mut *client;
+        if files.changed(self.clock.now()) {
+            match self.renewed() {
+                Ok(renewed) => {
+                    tracing::info!("the credentials of {} have changed: they are used from now on", self.place);
+                    *client = renewed;
+                }
+                Err(why) => {
+                    tracing::debug!("the credentials of {} have changed, and cannot be used: {why}", self.place);
+                    files.forget();
+                }
+            }
+        }
+        client.clone()
+    }
+
+    fn renewed(&self) -> Result<Client, String> {
+        let mut config = self.place.config()?;
+        // What is known came from this server, and says nothing about another one.
+        config.cluster_url = self.url.clone();
+        Client::try_from(config).map_err(|e| causes(&e))
     }
 
     fn unanswered(&self, why: String) -> Failure {
@@ -262,7 +309,7 @@ async fn refused(code: u16, response: http::Response<Body>) -> Failure {
     let header = response.headers().get(http::header::RETRY_AFTER);
     let seconds: Option<u64> = header.and_then(|v| v.to_str().ok()?.parse().ok());
     let retry_after = seconds.map(Duration::from_secs);
-    let body = crate::watch::whole(response.into_body()).await.unwrap_or_default();
+    let body = crate::watch::whole(response.into_body(), ANSWER).await.unwrap_or_default();
     let message = match serde_json::from_slice::<crate::watch::Status<'_>>(&body) {
         Ok(status) => status.message.to_string(),
         Err(_) => String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned(),
@@ -285,8 +332,11 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 }
 
 const AGENT: &str = concat!("poddns/", env!("CARGO_PKG_VERSION"));
-/// Until the connection stands.
-const CONNECT: Duration = Duration::from_secs(5);
+const OBJECTS: &str = "application/json";
+/// Where a server does not know this form, whole objects do as well.
+const NAMES: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+/// Until the connection stands. A lost SYN is sent again after one second.
+const CONNECT: Duration = Duration::from_secs(3);
 /// Until the head of the answer has come.
 const ANSWER: Duration = Duration::from_secs(30);
 

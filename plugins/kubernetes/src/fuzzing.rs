@@ -1,7 +1,7 @@
 //! For the fuzzer: what an API server says, without an API server.
 
 use crate::index::{Index, Kind, Options};
-use crate::watch::apply;
+use crate::watch::{Items, Record, Target, frame};
 use std::time::Duration;
 
 /// Applies `text` to a new index; `choice` chooses the kind of objects and whether it is a line of a watch or a page of a list.
@@ -10,12 +10,13 @@ pub fn apply(choice: u8, text: &[u8]) {
     let kinds = [Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod];
     let kind = kinds[usize::from(choice & 3)];
     let (index, mut writer) = Index::new(&kinds, Options { pod_names: choice & 4 != 0 });
-    let now = Duration::from_secs(1_700_000_000);
+    let mut record = Record::default();
+    let mut target = Target { kind, writer: &mut writer, record: &mut record, now: Duration::from_secs(1_700_000_000) };
     let mut understood = false;
     for _ in 0..2 {
         understood |= match choice & 8 {
-            0 => apply::line(&mut writer, kind, text, now).is_ok(),
-            _ => apply::page(&mut writer, kind, text, now).is_ok(),
+            0 => target.line(text).is_ok(),
+            _ => page(&mut target, text),
         };
     }
     if understood {
@@ -28,4 +29,10 @@ pub fn apply(choice: u8, text: &[u8]) {
         });
         assert!(named <= endpoints, "every endpoint with a name is one of the service");
     }
+}
+
+/// Applies a page of a list that comes in pieces.
+fn page(target: &mut Target<'_>, text: &[u8]) -> bool {
+    let mut items = Items::default();
+    text.chunks(7).all(|piece| target.items(&mut items, piece).is_ok()) && frame(&items).is_ok()
 }

@@ -2,12 +2,25 @@
 
 use crate::index::{Backing, Writer};
 use crate::objects::Metadata;
+use crate::watch::{Doubt, End};
 use api::metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Histogram, HistogramFamily, Metric, Unit};
 use std::time::Duration;
 
 /// All of them.
-pub static ALL: &[&dyn Metric] =
-    &[&PROGRAMMING, &REQUESTS, &REQUEST_DURATION, &RATE_LIMITER, &CONNECTED, &LAST_EVENT, &LISTS];
+pub static ALL: &[&dyn Metric] = &[
+    &PROGRAMMING,
+    &REQUESTS,
+    &REQUEST_DURATION,
+    &RATE_LIMITER,
+    &CONNECTED,
+    &LAST_EVENT,
+    &OBJECTS,
+    &READ,
+    &LISTS,
+    &RELISTS,
+    &ENDS,
+    &CHECKS,
+];
 
 static PROGRAMMING: HistogramFamily = HistogramFamily::new(
     "coredns_kubernetes_dns_programming_duration_seconds",
@@ -52,10 +65,36 @@ static LISTS: CounterFamily = CounterFamily::new(
     &["host", "kind"],
 );
 
+static OBJECTS: GaugeFamily =
+    GaugeFamily::new("poddns_kubernetes_objects", "Objects of a kind that are known.", &["host", "kind"]);
+static READ: CounterFamily = CounterFamily::new(
+    "poddns_kubernetes_read_bytes_total",
+    "Octets that were read of a kind of objects.",
+    &["host", "kind"],
+);
+static RELISTS: CounterFamily = CounterFamily::new(
+    "poddns_kubernetes_relists_total",
+    "Doubts about what is known of a kind of objects that led to another list, by reason.",
+    &["host", "kind", "reason"],
+);
+static ENDS: CounterFamily = CounterFamily::new(
+    "poddns_kubernetes_watch_ends_total",
+    "Watches of a kind of objects that ended, by how they did.",
+    &["host", "kind", "reason"],
+);
+static CHECKS: CounterFamily = CounterFamily::new(
+    "poddns_kubernetes_checks_total",
+    "Comparisons of what is known of a kind of objects with what the API server has.",
+    &["check", "host", "kind", "result"],
+);
+
 /// How fresh one kind of objects is.
 pub struct Freshness {
+    labels: [String; 2],
     connected: Gauge,
     last_event: Gauge,
+    objects: Gauge,
+    read: Counter,
     lists: Counter,
 }
 
@@ -63,26 +102,107 @@ impl Freshness {
     /// That of `kind` at the API server `host`.
     pub fn new(host: &str, kind: &str) -> Self {
         let labels = [host, kind];
-        let (connected, last_event) = (CONNECTED.with(&labels), LAST_EVENT.with(&labels));
+        let connected = CONNECTED.with(&labels);
         connected.set(0.0);
-        Freshness { connected, last_event, lists: LISTS.with(&labels) }
+        Freshness {
+            labels: labels.map(str::to_owned),
+            connected,
+            last_event: LAST_EVENT.with(&labels),
+            objects: OBJECTS.with(&labels),
+            read: READ.with(&labels),
+            lists: LISTS.with(&labels),
+        }
+    }
+
+    /// A watch has been opened.
+    pub fn connected(&self) {
+        self.connected.set(1.0);
     }
 
     /// The API server has told something at `now`, since 1970.
     pub fn told(&self, now: Duration) {
-        self.connected.set(1.0);
         self.last_event.set(now.as_secs_f64());
     }
 
-    /// A list is complete.
-    pub fn listed(&self, now: Duration) {
+    /// So many octets were read.
+    pub fn read(&self, octets: usize) {
+        self.read.add(octets as u64);
+    }
+
+    /// So many objects are known.
+    pub fn objects(&self, count: usize) {
+        self.objects.set(count as f64);
+    }
+
+    /// A list of so many objects is complete.
+    pub fn listed(&self, now: Duration, objects: usize) {
         self.told(now);
+        self.objects(objects);
         self.lists.inc();
+    }
+
+    /// A list or a watch has ended.
+    pub fn ended(&self, end: &End) {
+        let reason = match end {
+            End::Listed => return,
+            End::Closed => "closed",
+            End::Silent => "silent",
+            End::Broken(_) => "broken",
+            End::Doubt(..) | End::NoStreaming(_) | End::Failed(_) => return self.lost(),
+        };
+        if !matches!(end, End::Closed) {
+            self.lost();
+        }
+        let [host, kind] = &self.labels;
+        ENDS.with(&[host, kind, reason]).inc();
+    }
+
+    /// What is known may be wrong.
+    pub fn doubted(&self, doubt: Doubt) {
+        let [host, kind] = &self.labels;
+        RELISTS.with(&[host, kind, doubt.label()]).inc();
     }
 
     /// Nothing can be read any more.
     pub fn lost(&self) {
         self.connected.set(0.0);
+    }
+}
+
+/// What is compared.
+#[derive(Clone, Copy)]
+pub enum Check {
+    /// The number of objects.
+    Count,
+    /// All names and versions.
+    Versions,
+}
+
+/// Comparisons of one kind of objects with the API server.
+pub struct Checks {
+    labels: [String; 2],
+    read: Counter,
+}
+
+impl Checks {
+    /// Those of `kind` at the API server `host`.
+    pub fn new(host: &str, kind: &str) -> Self {
+        Checks { labels: [host, kind].map(str::to_owned), read: READ.with(&[host, kind]) }
+    }
+
+    /// One was made; `result` is `equal`, `different`, `unknown` or `failed`.
+    pub fn made(&self, check: Check, result: &str) {
+        let check = match check {
+            Check::Count => "count",
+            Check::Versions => "versions",
+        };
+        let [host, kind] = &self.labels;
+        CHECKS.with(&[check, host, kind, result]).inc();
+    }
+
+    /// So many octets were read for it.
+    pub fn read(&self, octets: usize) {
+        self.read.add(octets as u64);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::cluster::{Config, Source};
 use crate::connect::Place;
 use crate::index::Kind;
 use crate::selector::Selector;
+use crate::watch::RESYNC;
 use api::Fallthrough;
 use api::Setup;
 use api::corefile::{ConfigError, Cursor};
@@ -29,6 +30,7 @@ pub struct Properties<'a> {
     qps: f64,
     burst: u32,
     inflight: u32,
+    resync: Duration,
     labels: Selector,
     namespace_labels: Option<Selector>,
     pod_names: bool,
@@ -52,6 +54,7 @@ impl Default for Properties<'_> {
             qps: 0.0,
             burst: 0,
             inflight: 0,
+            resync: RESYNC,
             labels: Selector::default(),
             namespace_labels: None,
             pod_names: false,
@@ -77,6 +80,7 @@ impl<'a> Properties<'a> {
             "apiserver_qps" => self.qps(c),
             "apiserver_burst" => whole(c).map(|n| self.burst = n),
             "apiserver_max_inflight" => whole(c).map(|n| self.inflight = n),
+            "resync" => self.resync(c),
             "namespaces" => self.namespaces(c),
             "labels" => selector(c, "label").map(|s| self.labels = s),
             "namespace_labels" => selector(c, "namespace_label").map(|s| self.namespace_labels = Some(s)),
@@ -130,7 +134,7 @@ impl<'a> Properties<'a> {
             (None, Some(url)) => Place::Endpoint { url: url.clone(), tls: self.tls.clone() },
             (None, None) => Place::InCluster,
         };
-        Source::Api { place, qps: self.qps, burst: self.burst, inflight: self.inflight }
+        Source::Api { place, qps: self.qps, burst: self.burst, inflight: self.inflight, resync: self.resync }
     }
 }
 
@@ -178,6 +182,15 @@ impl Properties<'_> {
         let fault = |why| c.err(format!("invalid apiserver_qps {}: {why}", quote(text)));
         self.qps = parse_float(text).map_err(fault)?;
         if self.qps < 0.0 { Err(c.err("apiserver_qps must be >= 0")) } else { Ok(()) }
+    }
+
+    fn resync(&mut self, c: &mut Cursor<'_>) -> Done {
+        let [text] = *c.remaining_args() else { return Err(c.arg_err()) };
+        let period = GoDuration::parse(text).map_err(|why| c.err(format!("invalid resync {}: {why}", quote(text))))?;
+        let sensible = |period: &Duration| period.is_zero() || *period >= SHORTEST_RESYNC;
+        let wrong = || c.err(format!("resync must be 0 or at least {}s: {text}", SHORTEST_RESYNC.as_secs()));
+        self.resync = period.unsigned().filter(sensible).ok_or_else(wrong)?;
+        Ok(())
     }
 
     fn startup_timeout(&mut self, c: &mut Cursor<'_>) -> Done {
@@ -268,3 +281,6 @@ fn parse_float(text: &str) -> Result<f64, String> {
     let named = text.to_ascii_lowercase().contains("inf");
     if number.abs() > f64::from(f32::MAX) && !named { Err(fault("value out of range")) } else { Ok(number) }
 }
+
+/// Comparisons that are made more often than this would cost more than they find.
+const SHORTEST_RESYNC: Duration = Duration::from_secs(10);

@@ -1,5 +1,7 @@
 //! From the API's JSON to changes of the index.
 
+use super::items::{Items, TooLarge};
+use super::known::Record;
 use crate::index::{Kind, Writer};
 use crate::metrics;
 use crate::objects::{EndpointSlice, Metadata, Namespace, Pod, Service, Text};
@@ -27,67 +29,132 @@ pub enum Event {
     Unknown,
 }
 
-/// Where a page of a list stands.
-pub struct Page {
-    /// The version of the whole list.
-    pub version: String,
-    /// What to ask the next page with; empty on the last one.
-    pub next: String,
+/// What one kind's objects change: the index, and the record of what was told.
+pub struct Target<'a> {
+    /// The kind of object.
+    pub kind: Kind,
+    /// What answers are written from.
+    pub writer: &'a mut Writer,
+    /// What later lists are compared with.
+    pub record: &'a mut Record,
+    /// Time since 1970.
+    pub now: Duration,
 }
 
-/// Applies one line of a watch.
-///
-/// # Errors
-/// The line is not JSON of that form: what it would have told is lost.
-pub fn line(writer: &mut Writer, kind: Kind, line: &[u8], now: Duration) -> Result<Event, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Line<'a> {
-        #[serde(borrow, rename = "type")]
-        event: Text<'a>,
-        #[serde(borrow)]
-        object: &'a RawValue,
-    }
-    let Line { event, object } = serde_json::from_slice(line)?;
-    match &*event {
-        "ADDED" | "MODIFIED" => Ok(Event::Applied(change(writer, kind, object.get(), Change::Put, now)?)),
-        "DELETED" => Ok(Event::Applied(change(writer, kind, object.get(), Change::Delete, now)?)),
-        "BOOKMARK" => Ok(match version(object.get())? {
-            (version, true) => Event::InitialEnd(version),
-            (version, false) => Event::Bookmark(version),
-        }),
-        "ERROR" => {
-            let Status { code, message } = serde_json::from_str(object.get())?;
-            Ok(Event::Error { code, message: message.to_string() })
+impl Target<'_> {
+    /// Applies one line of a watch.
+    ///
+    /// # Errors
+    /// The line is not JSON of that form: what it would have told is lost.
+    pub fn line(&mut self, line: &[u8]) -> serde_json::Result<Event> {
+        #[derive(Deserialize)]
+        struct Line<'a> {
+            #[serde(borrow, rename = "type")]
+            event: Text<'a>,
+            #[serde(borrow)]
+            object: &'a RawValue,
         }
-        _ => Ok(Event::Unknown),
+        let Line { event, object } = serde_json::from_slice(line)?;
+        match &*event {
+            "ADDED" | "MODIFIED" => Ok(Event::Applied(self.change(object.get(), Change::Put)?)),
+            "DELETED" => Ok(Event::Applied(self.change(object.get(), Change::Delete)?)),
+            "BOOKMARK" => Ok(bookmark(object.get())?),
+            "ERROR" => {
+                let Status { code, message } = serde_json::from_str(object.get())?;
+                Ok(Event::Error { code, message: message.to_string() })
+            }
+            _ => Ok(Event::Unknown),
+        }
+    }
+
+    /// Applies the objects of a list that end in `data`.
+    ///
+    /// # Errors
+    /// One of them is not JSON, or much too large.
+    pub fn items(&mut self, items: &mut Items, data: &[u8]) -> serde_json::Result<()> {
+        items.feed(data, |object| {
+            let object = std::str::from_utf8(object).map_err(<serde_json::Error as serde::de::Error>::custom)?;
+            self.change(object, Change::Put).map(|_| ())
+        })
+    }
+
+    /// Puts or deletes an object and returns its version. One that makes no sense is counted, and leaves what was known
+    /// in place.
+    fn change(&mut self, json: &str, change: Change) -> serde_json::Result<String> {
+        let done = match self.kind {
+            Kind::Service => self.apply::<Service<'_>>(json, change),
+            Kind::EndpointSlice => self.apply::<EndpointSlice<'_>>(json, change),
+            Kind::Namespace => self.apply::<Namespace<'_>>(json, change),
+            Kind::Pod => self.apply::<Pod<'_>>(json, change),
+        };
+        let done = done.or_else(|e| {
+            self.writer.remark(e.to_string());
+            let Any { metadata } = serde_json::from_str(json)?;
+            Ok(self.noted(&metadata, change))
+        });
+        for remark in self.writer.take_remarks() {
+            tracing::debug!("an object of {} makes no sense: {remark}", super::plural(self.kind));
+        }
+        done
+    }
+
+    fn apply<'j, T: Object<'j>>(&mut self, json: &'j str, change: Change) -> serde_json::Result<String> {
+        let object: T = serde_json::from_str(json)?;
+        let now = self.now.as_secs() as u32;
+        match change {
+            Change::Put => object.put(self.writer, now),
+            Change::Delete => object.delete(self.writer, now),
+        }
+        object.applied(self.writer, self.now);
+        Ok(self.noted(object.metadata(), change))
+    }
+
+    /// Records what happened to an object, and returns its version.
+    fn noted(&mut self, metadata: &Metadata<'_>, change: Change) -> String {
+        let Metadata { namespace, name, resource_version, .. } = metadata;
+        match change {
+            Change::Put => self.record.put(namespace, name, resource_version),
+            Change::Delete => self.record.remove(namespace, name),
+        }
+        resource_version.to_string()
     }
 }
 
-/// Applies the objects of one page of a list.
+impl From<TooLarge> for serde_json::Error {
+    fn from(_: TooLarge) -> Self {
+        serde::de::Error::custom("an object that is too large")
+    }
+}
+
+/// What is told of a list as a whole (meta/v1 ListMeta).
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ListMetadata<'a> {
+    /// The version of the whole list.
+    #[serde(borrow)]
+    pub resource_version: Text<'a>,
+    /// What to ask the next page with; empty on the last one.
+    #[serde(borrow, rename = "continue")]
+    pub next: Text<'a>,
+    /// How many objects the next pages have; not told where there is a selector.
+    pub remaining_item_count: Option<u64>,
+}
+
+/// Reads the frame of a list, from which its objects have been taken.
 ///
 /// # Errors
-/// The page is not JSON of that form.
-pub fn page(writer: &mut Writer, kind: Kind, page: &[u8], now: Duration) -> Result<Page, serde_json::Error> {
+/// It is not complete, or no list.
+pub fn frame<'a>(items: &'a Items) -> serde_json::Result<ListMetadata<'a>> {
     #[derive(Deserialize)]
     struct List<'a> {
         #[serde(borrow)]
         metadata: ListMetadata<'a>,
-        #[serde(borrow)]
-        items: Option<Vec<&'a RawValue>>,
+        #[serde(default)]
+        #[expect(dead_code, reason = "what is left in it would be no object")]
+        items: Option<[(); 0]>,
     }
-    #[derive(Deserialize, Default)]
-    #[serde(default, rename_all = "camelCase")]
-    struct ListMetadata<'a> {
-        #[serde(borrow)]
-        resource_version: Text<'a>,
-        #[serde(borrow, rename = "continue")]
-        next: Text<'a>,
-    }
-    let list: List<'_> = serde_json::from_slice(page)?;
-    for object in list.items.iter().flatten() {
-        change(writer, kind, object.get(), Change::Put, now)?;
-    }
-    Ok(Page { version: list.metadata.resource_version.to_string(), next: list.metadata.next.to_string() })
+    let List { metadata, .. } = serde_json::from_slice(items.frame())?;
+    Ok(metadata)
 }
 
 /// What the API server says went wrong (meta/v1 Status).
@@ -108,49 +175,20 @@ enum Change {
     Delete,
 }
 
-/// Puts or deletes an object and returns its version. One that makes no sense is counted, and leaves what was known
-/// in place.
-fn change(writer: &mut Writer, kind: Kind, json: &str, change: Change, now: Duration) -> serde_json::Result<String> {
-    let done = match kind {
-        Kind::Service => apply::<Service<'_>>(writer, json, change, now),
-        Kind::EndpointSlice => apply::<EndpointSlice<'_>>(writer, json, change, now),
-        Kind::Namespace => apply::<Namespace<'_>>(writer, json, change, now),
-        Kind::Pod => apply::<Pod<'_>>(writer, json, change, now),
-    };
-    let done = done.or_else(|e| {
-        writer.remark(e.to_string());
-        version(json).map(|(version, _)| version)
-    });
-    for remark in writer.take_remarks() {
-        tracing::debug!("an object of {} makes no sense: {remark}", super::plural(kind));
-    }
-    done
+/// Any object.
+#[derive(Deserialize)]
+pub struct Any<'a> {
+    /// Its name and version.
+    #[serde(borrow)]
+    pub metadata: Metadata<'a>,
 }
 
-fn apply<'a, T: Object<'a>>(
-    writer: &mut Writer,
-    json: &'a str,
-    change: Change,
-    now: Duration,
-) -> serde_json::Result<String> {
-    let object: T = serde_json::from_str(json)?;
-    match change {
-        Change::Put => object.put(writer, now.as_secs() as u32),
-        Change::Delete => object.delete(writer, now.as_secs() as u32),
-    }
-    object.applied(writer, now);
-    Ok(object.metadata().resource_version.to_string())
-}
-
-/// The version of an object, and whether it ends the list at the head of a watch.
-fn version(json: &str) -> serde_json::Result<(String, bool)> {
-    #[derive(Deserialize)]
-    struct Any<'a> {
-        #[serde(borrow)]
-        metadata: Metadata<'a>,
-    }
+/// What a bookmark says; there is a special one that ends the list at the head of a watch.
+fn bookmark(json: &str) -> serde_json::Result<Event> {
     let Any { metadata } = serde_json::from_str(json)?;
-    Ok((metadata.resource_version.to_string(), &*metadata.annotations.initial_events_end == "true"))
+    let version = metadata.resource_version.to_string();
+    let end = &*metadata.annotations.initial_events_end == "true";
+    Ok(if end { Event::InitialEnd(version) } else { Event::Bookmark(version) })
 }
 
 /// An object that the index takes. Times are Unix times.

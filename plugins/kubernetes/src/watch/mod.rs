@@ -1,295 +1,86 @@
-//! One kind of object, listed and watched for as long as the server runs.
+//! What the API server holds of one kind of objects, followed for as long as the server runs, and never silently stale.
 //!
-//! A list and the watch that follows it are one request where the API server knows streaming lists (KEP-3157); else
-//! the list comes page by page. A watch that ends is resumed from the last version it told. Where that version is no
-//! longer known, or anything casts doubt on what was read, the kind is listed again; what the index holds stays in
-//! place until the new list is complete.
+//! [`follower`] lists and watches. A list and the watch that follows it are one request where the API server knows streaming
+//! lists (KEP-3157); else the list comes page by page. A watch is asked for half a minute or so: that it ends in its time, after
+//! a bookmark, shows that it was alive, and the next one goes on from the last version told. One that does neither is given
+//! up, and tried once more. Where anything casts doubt on what was read ([`end::Doubt`]), the kind is listed again; what the
+//! index holds stays in place until the new list is complete.
+//!
+//! What a watch leaves out cannot be seen in it. [`audit`] asks the API server, beside the watch, how many objects there are,
+//! and now and then for all names and versions, and compares that with the [`known`] ones.
 
-pub mod apply;
+mod apply;
+mod audit;
 mod backoff;
+mod end;
+mod follower;
+mod items;
+mod known;
 mod lines;
+mod pace;
 
 #[cfg(test)]
 mod tests;
 
-use crate::connect::{Api, Failure};
+use crate::connect::Api;
 use crate::index::{Kind, Writer};
-use crate::metrics::Freshness;
+use crate::metrics::Checks;
 use api::Clock;
 use api::task::Stop;
-use apply::Event;
-pub use apply::Status;
-use backoff::{Backoff, random};
-use kube::client::Body;
-use lines::Lines;
+pub use apply::{Status, Target, frame};
+use audit::Audit;
+pub use end::{Doubt, End};
+use follower::Follower;
+pub use items::Items;
+pub use known::Record;
 pub use lines::whole;
+pub use pace::{Pace, RESYNC};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// What is to be watched.
+#[derive(Clone)]
 pub struct Watch {
     /// The kind of object.
     pub kind: Kind,
     /// Label selector, as written in the Corefile; empty for everything.
     pub labels: String,
+    /// How often what is done.
+    pub pace: Pace,
 }
 
 /// The one writer of an index, shared by the watches of all kinds; never locked by a query.
 pub type SharedWriter = Arc<Mutex<Writer>>;
+/// The record of one kind, shared by what follows it and what audits that.
+type SharedRecord = Arc<Mutex<Record>>;
 
 /// Keeps `writer` equal to what the API holds of one kind, until told to stop.
 pub async fn follow(watch: Watch, api: Arc<Api>, writer: SharedWriter, clock: Clock, mut stop: Stop) {
-    let freshness = Freshness::new(api.host(), plural(watch.kind));
-    let mut follower = Follower {
-        watch,
-        api,
-        writer,
-        clock,
-        streaming: true,
-        version: None,
-        backoff: Backoff::default(),
-        failing: false,
-        freshness,
-    };
-    stop.or(follower.run()).await;
-    follower.freshness.lost();
+    let record = SharedRecord::default();
+    let (doubts, told) = mpsc::channel(1);
+    let checks = Checks::new(api.host(), plural(watch.kind));
+    let audit = Audit { watch: watch.clone(), api: api.clone(), record: record.clone(), doubts, checks };
+    let mut follower = Follower::new(watch, api, writer, record, clock);
+    stop.or(async { tokio::join!(follower.run(told), audit.run()) }).await;
+    follower.stopped();
 }
 
-struct Follower {
-    watch: Watch,
-    api: Arc<Api>,
-    writer: SharedWriter,
-    clock: Clock,
-    /// Whether to ask for streaming lists.
-    streaming: bool,
-    /// Up to where the index follows the API; `None` when the kind must be listed.
-    version: Option<String>,
-    backoff: Backoff,
-    failing: bool,
-    freshness: Freshness,
-}
-
-/// Why a request ended.
-#[derive(Debug)]
-enum End {
-    /// The server closed the stream in good order.
-    Closed,
-    /// The version is no longer known, or what was read cannot be trusted: list again.
-    Doubt(String),
-    /// The server does not know streaming lists.
-    NoStreaming(String),
-    /// Anything else: try again from where the index stands.
-    Failed {
-        /// In words.
-        why: String,
-        /// How long to wait at least.
-        wait: Duration,
-    },
-}
-
-impl Follower {
-    async fn run(&mut self) {
-        loop {
-            let end = match self.version.clone() {
-                Some(version) => self.resume(&version).await,
-                None if self.streaming => self.stream().await,
-                None => match self.list().await {
-                    Ok(()) => continue,
-                    Err(end) => end,
-                },
-            };
-            if !matches!(end, End::Closed) {
-                self.after(end).await;
-            }
-        }
-    }
-
-    /// Notes why a request ended, and waits before the next one.
-    async fn after(&mut self, end: End) {
-        let kind = plural(self.watch.kind);
-        self.freshness.lost();
-        let (cap, least) = match &end {
-            End::Doubt(_) => (backoff::LIST_CAP, Duration::ZERO),
-            End::Failed { wait, .. } => (backoff::CONNECT_CAP, *wait),
-            End::Closed | End::NoStreaming(_) => (backoff::CONNECT_CAP, Duration::ZERO),
-        };
-        match end {
-            End::Closed => return,
-            End::NoStreaming(why) => {
-                tracing::debug!("the API server streams no lists of {kind}: {why}");
-                self.streaming = false;
-            }
-            End::Doubt(why) => {
-                tracing::debug!("{kind} are listed again: {why}");
-                self.version = None;
-            }
-            End::Failed { why, .. } if self.failing => tracing::debug!("cannot watch {kind}: {why}"),
-            End::Failed { why, .. } => {
-                tracing::warn!("cannot watch {kind} at {}: {why}; answers stay as they are", self.api.origin());
-                self.failing = true;
-            }
-        }
-        tokio::time::sleep(self.backoff.next(cap).max(least)).await;
-    }
-
-    /// Lists and goes on watching in one request.
-    async fn stream(&mut self) -> End {
-        let query = [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")];
-        let api = self.api.clone();
-        let under_way = api.inflight().await;
-        let body = match self.open(&query).await {
-            Ok(body) => body,
-            Err(Failure::Status { code: 400 | 404 | 422, message, .. }) => return End::NoStreaming(message),
-            Err(failure) => return end_of(failure),
-        };
-        self.writer().begin_list(self.watch.kind);
-        let mut lines = Lines::new(body);
-        loop {
-            match self.next(&mut lines).await {
-                Ok(Some(Event::InitialEnd(version))) => {
-                    drop(under_way);
-                    self.listed(version);
-                    return self.watch(lines).await;
-                }
-                Ok(Some(Event::Error { code: 410, message })) => return End::Doubt(message),
-                Ok(Some(Event::Error { message, .. })) => return End::NoStreaming(message),
-                Ok(Some(_)) => (),
-                Ok(None) => return failed("the list ended before it was complete"),
-                Err(end) => return end,
-            }
-        }
-    }
-
-    /// Lists page by page.
-    async fn list(&mut self) -> Result<(), End> {
-        let api = self.api.clone();
-        let _under_way = api.inflight().await;
-        self.writer().begin_list(self.watch.kind);
-        let mut next = String::new();
-        loop {
-            let mut query = vec![("limit", PAGE)];
-            if !next.is_empty() {
-                query.push(("continue", &next));
-            }
-            let body = api.list(&self.path(&query)).await.map_err(end_of)?;
-            let page = lines::whole(body).await.map_err(failed)?;
-            let page = apply::page(&mut self.writer(), self.watch.kind, &page, self.clock.unix());
-            let page = page.map_err(|e| failed(format!("a list that is not understood: {e}")))?;
-            next = page.next;
-            if next.is_empty() {
-                self.listed(page.version);
-                return Ok(());
-            }
-        }
-    }
-
-    /// Goes on watching from `version`.
-    async fn resume(&mut self, version: &str) -> End {
-        let api = self.api.clone();
-        let under_way = api.inflight().await;
-        let opened = self.open(&[("resourceVersion", version)]).await;
-        drop(under_way);
-        match opened {
-            Ok(body) => self.watch(Lines::new(body)).await,
-            Err(failure) => end_of(failure),
-        }
-    }
-
-    /// Applies what a watch tells until it ends.
-    async fn watch(&mut self, mut lines: Lines) -> End {
-        let opened = self.clock.now();
-        loop {
-            let event = match self.next(&mut lines).await {
-                Ok(Some(event)) => event,
-                Ok(None) if self.clock.now() - opened < SHORT => {
-                    return failed("the watch ended as soon as it had begun");
-                }
-                Ok(None) => return End::Closed,
-                Err(end) => return end,
-            };
-            match event {
-                Event::Applied(version) | Event::Bookmark(version) | Event::InitialEnd(version) => {
-                    self.works();
-                    self.version = Some(version).filter(|v| !v.is_empty()).or(self.version.take());
-                }
-                Event::Unknown => (),
-                Event::Error { code: 410, message } => return End::Doubt(message),
-                Event::Error { code, message } => return failed(format!("status {code}: {message}")),
-            }
-        }
-    }
-
-    /// Reads and applies the next event; `None` at the end of the stream.
-    async fn next(&mut self, lines: &mut Lines) -> Result<Option<Event>, End> {
-        let line = tokio::time::timeout(SILENCE, lines.next()).await;
-        let line = line.map_err(|_| failed(format!("nothing came for {} s", SILENCE.as_secs())))?;
-        let Some(line) = line.map_err(failed)? else { return Ok(None) };
-        let now = self.clock.unix();
-        self.freshness.told(now);
-        let event = apply::line(&mut self.writer(), self.watch.kind, line, now);
-        event.map(Some).map_err(|e| End::Doubt(format!("an event that is not understood: {e}")))
-    }
-
-    /// Opens a watch.
-    async fn open(&self, query: &[(&str, &str)]) -> Result<Body, Failure> {
-        let seconds = (WATCH.as_secs() + random() % WATCH.as_secs()).to_string();
-        let common = [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", &seconds)];
-        self.api.watch(&self.path(&[&common[..], query].concat())).await
-    }
-
+impl Watch {
+    /// The path and query of requests for these objects.
     fn path(&self, query: &[(&str, &str)]) -> String {
-        let path = collection(self.watch.kind) + "?";
+        let path = collection(self.kind) + "?";
         let query_start = path.len();
         let mut out = form_urlencoded::Serializer::for_suffix(path, query_start);
         out.extend_pairs(query);
-        if !self.watch.labels.is_empty() {
-            out.append_pair("labelSelector", &self.watch.labels);
+        if !self.labels.is_empty() {
+            out.append_pair("labelSelector", &self.labels);
         }
-        if self.watch.kind == Kind::Pod {
+        if self.kind == Kind::Pod {
             out.append_pair("fieldSelector", LIVE_PODS);
         }
         out.finish()
     }
-
-    /// The list is complete.
-    fn listed(&mut self, version: String) {
-        let now = self.clock.unix();
-        self.writer().end_list(self.watch.kind, now.as_secs() as u32);
-        self.freshness.listed(now);
-        self.version = Some(version);
-        if self.failing {
-            tracing::info!("{} are watched again", plural(self.watch.kind));
-            self.failing = false;
-        }
-    }
-
-    /// The watch has told something: what failed before is over.
-    fn works(&mut self) {
-        self.backoff.reset();
-        if self.failing {
-            tracing::info!("{} are watched again", plural(self.watch.kind));
-            self.failing = false;
-        }
-    }
-
-    /// A panic while an event was applied leaves the index as it was at some point between two values: usable.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn end_of(failure: Failure) -> End {
-    match failure {
-        Failure::Status { code: 410, message, .. } => End::Doubt(message),
-        Failure::Status { retry_after, .. } => {
-            End::Failed { why: failure.to_string(), wait: retry_after.unwrap_or_default().min(LONGEST_WAIT) }
-        }
-        Failure::Unreachable(why) => failed(why),
-    }
-}
-
-fn failed(why: impl Into<String>) -> End {
-    End::Failed { why: why.into(), wait: Duration::ZERO }
 }
 
 /// The path of all objects of a kind, over all namespaces.
@@ -314,15 +105,34 @@ pub fn plural(kind: Kind) -> &'static str {
     }
 }
 
+/// What happens again and again is a warning once a minute, and else a line for those who debug.
+struct Said {
+    clock: Clock,
+    last: Vec<(&'static str, Instant)>,
+}
+
+impl Said {
+    fn new(clock: Clock) -> Said {
+        Said { clock, last: Vec::new() }
+    }
+
+    fn say(&mut self, what: &'static str, line: impl FnOnce() -> String) {
+        let now = self.clock.now();
+        self.last.retain(|(_, at)| now - *at < AGAIN);
+        if self.last.iter().any(|(said, _)| *said == what) {
+            return tracing::debug!("{}", line());
+        }
+        tracing::warn!("{}", line());
+        self.last.push((what, now));
+    }
+}
+
+/// Neither index nor record is left half changed where something panics: each value in them is whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Pods that have ended have no name any more (spec 10.2).
 const LIVE_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown";
-/// Objects in a page of a list. A page is held in memory as a whole.
-const PAGE: &str = "250";
-/// A watch is asked for this long, up to twice as long: API servers close them anyway, and not all at once.
-const WATCH: Duration = Duration::from_secs(300);
-/// The longest that a server may ask for (Retry-After).
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A watch that ends sooner than this has failed.
-const SHORT: Duration = Duration::from_secs(1);
-/// API servers send a bookmark every minute on a watch that is otherwise silent: one that misses two is dead.
-const SILENCE: Duration = Duration::from_secs(150);
+/// Between two warnings of the same kind.
+const AGAIN: Duration = Duration::from_secs(60);

@@ -86,7 +86,9 @@ async fn follow_through(turns: Vec<Turn>, names: &[&'static str]) -> Vec<&'stati
     let clock = Clock::system();
     let api = Api::new(config, crate::connect::Place::InCluster, Limits::new(0.0, 0, 1, clock.clone()), clock.clone())
         .unwrap();
-    let watch = Watch { kind: Kind::Service, labels: String::new() };
+    // Nothing but what the turns ask for.
+    let pace = Pace { count: Duration::from_secs(3600), ..Pace::new(Duration::ZERO) };
+    let watch = Watch { kind: Kind::Service, labels: String::new(), pace };
     let source = StopSource::default();
     let following = follow(watch, Arc::new(api), Arc::new(Mutex::new(writer)), clock, source.listen());
     let playing = async {
@@ -131,14 +133,27 @@ async fn a_streaming_list_may_be_refused_inside_of_the_stream() {
 }
 
 #[tokio::test]
-async fn a_cut_watch_is_resumed_from_the_last_version() {
-    let cut = event("ADDED", "half", 14);
+async fn a_watch_that_ends_is_resumed_from_the_last_version() {
     let turns = vec![
-        turn(STREAMED, stream(&["a"]) + &event("ADDED", "b", 12) + &cut[..cut.len() / 2]),
+        turn(STREAMED, stream(&["a"]) + &event("ADDED", "b", 12)),
         turn(&["resourceVersion=12"], bookmark(17, false)),
         turn(&["resourceVersion=17"], event("ADDED", "last", 18)),
     ];
-    assert_eq!(follow_through(turns, &["a", "b", "half", "last"]).await, ["a", "b", "last"]);
+    assert_eq!(follow_through(turns, &["a", "b", "last"]).await, ["a", "b", "last"]);
+}
+
+#[tokio::test]
+async fn an_event_cut_in_the_middle_is_reason_to_list_again() {
+    let cut = event("ADDED", "half", 14);
+    let turns = vec![turn(STREAMED, stream(&["a"]) + &cut[..cut.len() / 2]), turn(STREAMED, stream(&["b", "last"]))];
+    assert_eq!(follow_through(turns, &["a", "b", "half", "last"]).await, ["b", "last"]);
+}
+
+#[tokio::test]
+async fn a_version_that_goes_back_is_reason_to_list_again() {
+    let turns =
+        vec![turn(STREAMED, stream(&["a", "b"]) + &event("ADDED", "c", 9)), turn(STREAMED, stream(&["a", "last"]))];
+    assert_eq!(follow_through(turns, &["a", "b", "c", "last"]).await, ["a", "last"]);
 }
 
 #[tokio::test]
@@ -156,13 +171,18 @@ async fn what_is_gone_or_garbage_is_listed_again() {
 
 #[tokio::test]
 async fn a_list_that_breaks_off_removes_nothing() {
+    let whole = page(&["b"], "");
     let turns = vec![
         turn(STREAMED, stream(&["a", "b"]) + &gone()),
+        // A stream that ends too early: pages may not.
         turn(STREAMED, event("ADDED", "b", 5)),
-        turn(STREAMED, gone()),
-        refusal(STREAMED, "403 Forbidden"),
-        refusal(STREAMED, "503 Service Unavailable"),
-        turn(STREAMED, stream(&["a", "last"])),
+        turn(LISTED, &whole[..whole.len() - 2]),
+        turn(LISTED, page(&["b"], "more")),
+        refusal(&["continue=more"], "410 Gone"),
+        refusal(&["/api/v1/services?"], "403 Forbidden"),
+        refusal(LISTED, "503 Service Unavailable"),
+        turn(LISTED, page(&["a"], "")),
+        turn(&["watch=true", "resourceVersion=10"], event("ADDED", "last", 11)),
     ];
     assert_eq!(follow_through(turns, &["a", "b", "last"]).await, ["a", "last"]);
 }

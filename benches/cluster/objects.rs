@@ -10,13 +10,18 @@ pub fn cluster(services: usize, endpoints: usize, pods: usize) -> Vec<Value> {
         .collect();
     for number in 0..services {
         let namespace = format!("ns{}", number % spaces);
-        let headless = number % 5 == 0;
+        let headless = is_headless(number);
         let address = if headless { "None".to_owned() } else { cluster_address(number) };
         all.push(full_service(&format!("service-{number}"), &namespace, &address));
         all.push(slice(number, &namespace, endpoints, headless, 0));
     }
     all.extend((0..pods).map(|number| pod(number, &format!("ns{}", number % spaces))));
     all
+}
+
+/// Whether the service with this number is headless.
+pub fn is_headless(number: usize) -> bool {
+    number.is_multiple_of(5)
 }
 
 /// The address of a service that is not headless.

@@ -106,7 +106,7 @@ fn churn(api: &Api, services: usize, stop: &AtomicBool) {
             return;
         }
         let number = n as usize * 13 % services;
-        api.put(objects::slice(number, &format!("ns{}", number % spaces), 10, objects::is_headless(number), n as usize));
+        api.put(objects::slice(number, &format!("ns{}", number % spaces), 10, n as usize));
         let due = begin + Duration::from_secs(1) / RATE * n;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }

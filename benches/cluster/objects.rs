@@ -13,7 +13,7 @@ pub fn cluster(services: usize, endpoints: usize, pods: usize) -> Vec<Value> {
         let headless = is_headless(number);
         let address = if headless { "None".to_owned() } else { cluster_address(number) };
         all.push(full_service(&format!("service-{number}"), &namespace, &address));
-        all.push(slice(number, &namespace, endpoints, headless, 0));
+        all.push(slice(number, &namespace, endpoints, 0));
     }
     all.extend((0..pods).map(|number| pod(number, &format!("ns{}", number % spaces))));
     all
@@ -43,7 +43,8 @@ fn full_service(name: &str, namespace: &str, address: &str) -> Value {
 }
 
 /// The slice of a service; `generation` changes the address of its first endpoint.
-pub fn slice(number: usize, namespace: &str, endpoints: usize, headless: bool, generation: usize) -> Value {
+pub fn slice(number: usize, namespace: &str, endpoints: usize, generation: usize) -> Value {
+    let headless = is_headless(number);
     let name = format!("service-{number}");
     let endpoint = |at: usize| {
         let k = number * endpoints + at;

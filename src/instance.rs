@@ -64,7 +64,8 @@ impl Instance {
     ///
     /// # Errors
     /// All mistakes in it.
-    pub fn build(table: &Table, corefile: &Corefile, world: World) -> Result<Instance, Vec<ConfigError>> {
+    pub fn build(table: &Table, corefile: &Corefile, mut world: World) -> Result<Instance, Vec<ConfigError>> {
+        world.words = corefile.blocks.iter().flat_map(ServerBlock::words).cloned().collect();
         let drafts = block::build(table, &corefile.blocks, &world)?;
         check_overlaps(&corefile.blocks, &drafts)?;
         check_transports(&corefile.blocks, &drafts)?;

@@ -105,13 +105,15 @@ pub struct World {
     pub carry: Carry,
     /// The daemon's part of a reload.
     pub reload: Arc<dyn Reload>,
+    /// All words in the server blocks of the Corefile.
+    pub words: Vec<Arc<str>>,
     shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl World {
     /// What a generation begins with; `carry` is that of the generation before it.
     pub fn new(clock: Clock, carry: Carry, reload: Arc<dyn Reload>) -> World {
-        World { clock, carry, reload, shared: Mutex::default() }
+        World { clock, carry, reload, words: Vec::new(), shared: Mutex::default() }
     }
 }
 
@@ -251,6 +253,13 @@ impl<'a> Setup<'a> {
     /// blocks of the same configuration must not share ([`Setup::carry`]).
     pub fn identity(&self) -> String {
         format!("{} {:?}", self.block.keys, self.block.options.bind)
+    }
+
+    /// What follows `text` in words of the Corefile, in this block or another, up to the end of the word: for what is costly to
+    /// know, and only known where somebody asks for it.
+    pub fn mentioned(&self, text: &str) -> impl Iterator<Item = &'a str> {
+        let words = self.world.words.iter();
+        words.flat_map(move |word| word.match_indices(text).map(|(at, found)| &word[at + found.len()..]))
     }
 
     /// State that outlives a reload as long as `key`, which tells its whole configuration, stays the same. `make` makes it

@@ -1,7 +1,7 @@
 //! The cluster: its index, and the background work that follows what changes. It outlives a reload.
 
 use crate::connect::{Api, Limits, Place};
-use crate::index::{Index, Kind, Options};
+use crate::index::{Index, KeptLabels, Kind, Options};
 use crate::manifests::Manifests;
 use crate::selector::Selector;
 use crate::watch::{self, Pace, SharedWriter, Watch};
@@ -24,6 +24,8 @@ pub struct Config {
     pub kinds: Vec<Kind>,
     /// `endpoint_pod_names`: an endpoint without host name is called like its pod.
     pub pod_names: bool,
+    /// Labels of pods that somebody asks for (`kubernetes/client-label/KEY`).
+    pub kept_labels: KeptLabels,
 }
 
 /// Where a cluster is read from.
@@ -58,7 +60,8 @@ impl Cluster {
     /// # Errors
     /// What is needed to connect is missing, or a path cannot be read.
     pub fn follow(config: &Config, clock: Clock, tasks: &mut Tasks) -> Result<Cluster, String> {
-        let (index, writer) = Index::new(&config.kinds, Options { pod_names: config.pod_names });
+        let (index, mut writer) = Index::new(&config.kinds, Options { pod_names: config.pod_names });
+        writer.keep_labels(config.kept_labels.clone());
         let writer = Arc::new(Mutex::new(writer));
         match &config.source {
             Source::Manifests(paths) => {

@@ -12,6 +12,7 @@ mod elsewhere;
 pub mod fuzzing;
 mod index;
 mod manifests;
+mod metadata;
 mod metrics;
 mod objects;
 mod selector;

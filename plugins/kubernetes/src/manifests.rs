@@ -235,7 +235,7 @@ macro_rules! placed {
 }
 placed!(Service, EndpointSlice, Pod);
 
-fn place(metadata: &mut Metadata<'_>) {
+fn place<L>(metadata: &mut Metadata<'_, L>) {
     if metadata.namespace.is_empty() {
         metadata.namespace = "default".into();
     }

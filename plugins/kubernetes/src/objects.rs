@@ -5,6 +5,7 @@
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A v1 Service.
@@ -117,9 +118,9 @@ pub struct Namespace<'a> {
 #[derive(serde::Deserialize, Default, Debug)]
 #[serde(default)]
 pub struct Pod<'a> {
-    /// Name, namespace, and whether it is being deleted.
+    /// Name, namespace, labels, and whether it is being deleted.
     #[serde(borrow, deserialize_with = "or_default")]
-    pub metadata: Metadata<'a>,
+    pub metadata: Metadata<'a, AllLabels<'a>>,
     /// Its address.
     #[serde(borrow, deserialize_with = "or_default")]
     pub status: PodStatus<'a>,
@@ -137,10 +138,10 @@ pub struct PodStatus<'a> {
     pub phase: Text<'a>,
 }
 
-/// What every object has.
+/// What every object has, with labels as they are needed of its kind.
 #[derive(serde::Deserialize, Default, Debug)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Metadata<'a> {
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a, L: Deserialize<'de> + Default"))]
+pub struct Metadata<'a, L = Labels<'a>> {
     /// Unique in its namespace.
     #[serde(borrow)]
     pub name: Text<'a>,
@@ -154,12 +155,15 @@ pub struct Metadata<'a> {
     #[serde(borrow)]
     pub deletion_timestamp: Text<'a>,
     /// The labels that matter.
-    #[serde(borrow, deserialize_with = "or_default")]
-    pub labels: Labels<'a>,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: L,
     /// The annotations that matter.
     #[serde(borrow, deserialize_with = "or_default")]
     pub annotations: Annotations<'a>,
 }
+
+/// All labels, by their keys.
+pub type AllLabels<'a> = BTreeMap<Text<'a>, Text<'a>>;
 
 /// The labels that matter.
 #[derive(serde::Deserialize, Default, Debug)]
@@ -183,7 +187,7 @@ pub struct Annotations<'a> {
 }
 
 /// A string that is borrowed from the input where it can be; null reads as empty.
-#[derive(Default, Clone, PartialEq, Eq)]
+#[derive(Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text<'a>(Cow<'a, str>);
 
 impl std::ops::Deref for Text<'_> {

@@ -7,7 +7,7 @@ use crate::cluster::{self, Cluster};
 use crate::zones::Zones;
 use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
-use api::services::Live;
+use api::services::{Live, Metadata};
 use properties::Properties;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
         read = Some((c.clone(), stanza(setup, &mut c)?));
     }
     let Some((directive, (zones, properties))) = read else { return Ok(()) };
-    let config = properties.cluster();
+    let config = properties.cluster(setup);
     let clock = setup.clock();
     // What cannot be connected to is named where the Corefile names it.
     let place = properties.source_at.as_ref().unwrap_or(&directive);
@@ -70,6 +70,7 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let rules = Rules { ttl, pods, ignore_empty, namespaces, local };
     let plugin = Arc::new(Kubernetes { zones, rules, fallthrough, cluster });
     setup.offer::<Arc<dyn Live>>(plugin.clone());
+    setup.offer::<Arc<dyn Metadata>>(plugin.clone());
     setup.add(plugin);
     Ok(())
 }

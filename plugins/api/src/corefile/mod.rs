@@ -162,6 +162,11 @@ impl ServerBlock {
     pub fn directive(&self, name: &str) -> Option<&[Token]> {
         self.directives.iter().find(|(n, _)| **n == *name).map(|(_, tokens)| &tokens[..])
     }
+
+    /// The words of all its directives.
+    pub fn words(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.directives.iter().flat_map(|(_, tokens)| tokens).map(|token| &token.text)
+    }
 }
 
 impl Source {

@@ -1,6 +1,7 @@
 //! What the index holds: services, slices of endpoints, pods and namespaces, each as small as answers allow.
 
 use super::addresses::{Addresses, HostSpace, address_of_host};
+use super::labels::LabelSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,6 +105,8 @@ pub struct Pod {
     pub address: IpAddr,
     /// How the API writes it, where that is not the canonical form: names of pods are compared as text.
     pub odd: Option<Box<[u8]>>,
+    /// Those of its labels that are kept; shared with all pods that have the same.
+    pub labels: Option<Arc<LabelSet>>,
 }
 
 /// A namespace that something is in, or that exists.

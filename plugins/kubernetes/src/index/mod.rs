@@ -6,6 +6,7 @@
 
 mod addresses;
 mod entry;
+mod labels;
 mod slots;
 mod tags;
 mod writer;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use addresses::{AddressText, Addresses, HostSpace};
 pub use entry::{Backing, NameKind, Namespace, Pod, Port, Service, Slice};
+pub use labels::KeptLabels;
 pub use slots::Found;
 pub use writer::{Kind, Options, Writer};
 

@@ -5,6 +5,13 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+/// Whether an object moves the serial.
+fn moved(f: &mut Fixture, object: serde_json::Value) -> bool {
+    let before = f.index.serial();
+    f.put(object);
+    f.index.serial() != before
+}
+
 /// An index and its writer, fed with objects as the API writes them.
 struct Fixture {
     index: Arc<Index>,
@@ -209,11 +216,6 @@ fn a_list_removes_what_it_does_not_name() {
 #[test]
 fn the_serial_follows_the_changes_that_count() {
     let mut f = Fixture::new();
-    let moved = |f: &mut Fixture, object| {
-        let before = f.index.serial();
-        f.put(object);
-        f.index.serial() != before
-    };
     assert!(moved(&mut f, service("a", &["10.96.0.1"])));
     assert!(!moved(&mut f, service("a", &["10.96.0.2"])), "cluster address");
     let mut ports = service("a", &["10.96.0.2"]);
@@ -243,6 +245,25 @@ fn namespaces_and_pods() {
     assert!(known(&f, "10.0.0.1").is_none() && known(&f, "10.0.0.2").is_some());
     f.delete(Kind::Pod, "p").delete(Kind::Namespace, "d");
     assert!(known(&f, "10.0.0.2").is_none() && !f.index.namespace_exists(&wire(&["d"])));
+}
+
+#[test]
+fn labels_of_pods_are_shared_and_move_no_serial() {
+    let mut f = Fixture::new();
+    let pod = |name: &str, ip: &str, app: &str| {
+        json!({"kind": "Pod", "metadata": {"name": name, "namespace": "d",
+        "labels": {"app": app, "other": name}}, "status": {"podIP": ip}})
+    };
+    let labels = |f: &Fixture, ip: &str| f.index.pod_address(ip.parse().unwrap(), |p| Some(p.labels.clone())).unwrap();
+    f.put(pod("p", "10.0.0.1", "a"));
+    assert!(labels(&f, "10.0.0.1").is_none(), "nobody asks for them");
+    f.writer.keep_labels(KeptLabels::Some(vec!["app".into()]));
+    f.put(pod("p", "10.0.0.1", "a")).put(pod("q", "10.0.0.2", "a"));
+    let (one, two) = (labels(&f, "10.0.0.1").unwrap(), labels(&f, "10.0.0.2").unwrap());
+    assert!(std::sync::Arc::ptr_eq(&one, &two) && one.get("app") == Some("a") && one.get("other").is_none());
+    assert!(!moved(&mut f, pod("p", "10.0.0.1", "b")));
+    assert_eq!(labels(&f, "10.0.0.1").unwrap().get("app"), Some("b"));
+    assert!(moved(&mut f, pod("p", "10.0.0.3", "b")));
 }
 
 #[test]

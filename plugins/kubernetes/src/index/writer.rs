@@ -5,6 +5,7 @@ mod pods;
 mod slices;
 
 use super::entry::{Backing, Definition, Namespace, Pod, Port, Service};
+use super::labels::{KeptLabels, LabelSet};
 use super::slots::Free;
 use super::tags::Tags;
 use super::{Index, entry};
@@ -24,6 +25,8 @@ pub struct Writer {
     slice_names: Tags,
     pods: Kept,
     pod_names: Tags,
+    kept_labels: KeptLabels,
+    label_sets: HashSet<Arc<LabelSet>>,
     namespaces: Kept,
     ports: HashSet<Arc<[Port]>>,
     remarks: Vec<String>,
@@ -85,10 +88,17 @@ impl Writer {
             slice_names: Tags::new(),
             pods: Kept::default(),
             pod_names: Tags::new(),
+            kept_labels: KeptLabels::None,
+            label_sets: HashSet::new(),
             namespaces: Kept::default(),
             ports: HashSet::new(),
             remarks: Vec::new(),
         }
+    }
+
+    /// Keeps these labels of pods from now on.
+    pub fn keep_labels(&mut self, labels: KeptLabels) {
+        self.kept_labels = labels;
     }
 
     /// Notes an object, or a part of one, that makes no sense; `what` names the field and what it holds.
@@ -209,12 +219,13 @@ impl Writer {
         };
         let Some((_, namespace)) = self.namespace(&namespace) else { return };
         let odd = odd.then(|| object.status.pod_ip.as_bytes().into());
-        let pod = Pod { name: metadata.name.as_bytes().into(), namespace, address, odd };
+        let labels = self.kept_labels.of(&metadata.labels).map(|labels| self.shared_labels(labels));
+        let pod = Pod { name: metadata.name.as_bytes().into(), namespace, address, odd, labels };
         self.publish_pod(found, pod, now);
     }
 
     /// Removes a Pod.
-    pub fn delete_pod(&mut self, object: &objects::Metadata<'_>, now: u32) {
+    pub fn delete_pod<L>(&mut self, object: &objects::Metadata<'_, L>, now: u32) {
         let found = convert::label(&object.namespace).and_then(|ns| self.find_pod(object.name.as_bytes(), &ns));
         if let Some(slot) = found {
             self.remove_pod(slot, now);

@@ -3,13 +3,15 @@
 use super::Pods;
 use crate::cluster::{Config, Source};
 use crate::connect::Place;
-use crate::index::Kind;
+use crate::index::{KeptLabels, Kind};
+use crate::metadata::CLIENT_LABEL;
 use crate::selector::Selector;
 use crate::watch::RESYNC;
 use api::Fallthrough;
 use api::Setup;
 use api::corefile::{ConfigError, Cursor};
 use api::gotext::{GoDuration, parse_int, quote};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,7 +114,7 @@ impl<'a> Properties<'a> {
     }
 
     /// What decides which objects are known.
-    pub fn cluster(&self) -> Config {
+    pub fn cluster(&self, setup: &Setup<'_>) -> Config {
         let mut kinds = vec![Kind::Service, Kind::Namespace];
         kinds.extend(self.endpoints.then_some(Kind::EndpointSlice));
         kinds.extend((self.pods == Pods::Verified).then_some(Kind::Pod));
@@ -122,6 +124,22 @@ impl<'a> Properties<'a> {
             namespace_labels: self.namespace_labels.clone().unwrap_or_default(),
             kinds,
             pod_names: self.pod_names,
+            kept_labels: self.kept_labels(setup),
+        }
+    }
+
+    /// The labels of clients that the Corefile speaks of; all where it puts a key together, and does not say it.
+    fn kept_labels(&self, setup: &Setup<'_>) -> KeptLabels {
+        if self.pods != Pods::Verified {
+            return KeptLabels::None;
+        }
+        let in_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+        let key = |rest: &str| rest[..rest.find(|c| !in_key(c)).unwrap_or(rest.len())].to_owned();
+        let keys: BTreeSet<String> = setup.mentioned(CLIENT_LABEL).map(key).collect();
+        match keys.first() {
+            None => KeptLabels::None,
+            Some(key) if key.is_empty() => KeptLabels::All,
+            Some(_) => KeptLabels::Some(keys.into_iter().collect()),
         }
     }
 

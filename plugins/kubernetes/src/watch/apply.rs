@@ -4,7 +4,7 @@ use super::items::{Items, TooLarge};
 use super::known::Record;
 use crate::index::{Kind, Writer};
 use crate::metrics;
-use crate::objects::{EndpointSlice, Metadata, Namespace, Pod, Service, Text};
+use crate::objects::{AllLabels, EndpointSlice, Labels, Metadata, Namespace, Pod, Service, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -110,7 +110,7 @@ impl Target<'_> {
     }
 
     /// Records what happened to an object, and returns its version.
-    fn noted(&mut self, metadata: &Metadata<'_>, change: Change) -> String {
+    fn noted<L>(&mut self, metadata: &Metadata<'_, L>, change: Change) -> String {
         let Metadata { namespace, name, resource_version, .. } = metadata;
         match change {
             Change::Put => self.record.put(namespace, name, resource_version),
@@ -193,7 +193,10 @@ fn bookmark(json: &str) -> serde_json::Result<Event> {
 
 /// An object that the index takes. Times are Unix times.
 trait Object<'a>: Deserialize<'a> {
-    fn metadata(&self) -> &Metadata<'a>;
+    /// How its labels are read.
+    type Labels;
+
+    fn metadata(&self) -> &Metadata<'a, Self::Labels>;
     fn put(&self, writer: &mut Writer, now: u32);
     fn delete(&self, writer: &mut Writer, now: u32);
 
@@ -202,7 +205,9 @@ trait Object<'a>: Deserialize<'a> {
 }
 
 impl<'a> Object<'a> for Service<'a> {
-    fn metadata(&self) -> &Metadata<'a> {
+    type Labels = Labels<'a>;
+
+    fn metadata(&self) -> &Metadata<'a, Self::Labels> {
         &self.metadata
     }
 
@@ -216,7 +221,9 @@ impl<'a> Object<'a> for Service<'a> {
 }
 
 impl<'a> Object<'a> for EndpointSlice<'a> {
-    fn metadata(&self) -> &Metadata<'a> {
+    type Labels = Labels<'a>;
+
+    fn metadata(&self) -> &Metadata<'a, Self::Labels> {
         &self.metadata
     }
 
@@ -236,7 +243,9 @@ impl<'a> Object<'a> for EndpointSlice<'a> {
 }
 
 impl<'a> Object<'a> for Namespace<'a> {
-    fn metadata(&self) -> &Metadata<'a> {
+    type Labels = Labels<'a>;
+
+    fn metadata(&self) -> &Metadata<'a, Self::Labels> {
         &self.metadata
     }
 
@@ -250,7 +259,9 @@ impl<'a> Object<'a> for Namespace<'a> {
 }
 
 impl<'a> Object<'a> for Pod<'a> {
-    fn metadata(&self) -> &Metadata<'a> {
+    type Labels = AllLabels<'a>;
+
+    fn metadata(&self) -> &Metadata<'a, Self::Labels> {
         &self.metadata
     }
 

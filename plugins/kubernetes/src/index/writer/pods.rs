@@ -2,6 +2,7 @@
 
 use super::{FULL, Writer, retag};
 use crate::index::entry::Pod;
+use crate::index::labels::LabelSet;
 use std::sync::Arc;
 
 impl Writer {
@@ -12,7 +13,10 @@ impl Writer {
         if old.as_deref() == Some(&pod) {
             return;
         }
-        self.touch(now);
+        let moved = |old: &Arc<Pod>| (old.address, &old.odd) != (pod.address, &pod.odd);
+        if old.as_ref().is_none_or(moved) {
+            self.touch(now);
+        }
         let hash = |pod: &Pod| self.index.hash(pod.address);
         let (before, after): (Vec<u64>, _) = (old.as_deref().map(hash).into_iter().collect(), [hash(&pod)]);
         self.pod_names.insert(self.identity(&pod.name, &pod.namespace.label), slot);
@@ -29,6 +33,21 @@ impl Writer {
         self.pods.free.put(slot);
     }
 
+    /// The labels, shared with all pods that have the same.
+    pub(super) fn shared_labels(&mut self, labels: LabelSet) -> Arc<LabelSet> {
+        if let Some(known) = self.label_sets.get(&labels) {
+            return known.clone();
+        }
+        if self.label_sets.len() >= LABEL_SETS {
+            self.label_sets.retain(|set| Arc::strong_count(set) > 1);
+        }
+        let labels = Arc::new(labels);
+        if self.label_sets.len() < LABEL_SETS {
+            self.label_sets.insert(labels.clone());
+        }
+        labels
+    }
+
     pub(super) fn find_pod(&self, name: &[u8], namespace: &[u8]) -> Option<u32> {
         self.pod_names.find(self.identity(name, namespace), |slot| {
             let pod = self.index.pods.get(slot)?;
@@ -36,3 +55,6 @@ impl Writer {
         })
     }
 }
+
+/// So many different sets of labels are shared; others are kept for each pod.
+const LABEL_SETS: usize = 10_000;

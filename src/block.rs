@@ -64,7 +64,16 @@ pub fn build(table: &Table, blocks: &[ServerBlock], world: &World) -> Result<Vec
             }
         }
     }
+    if mistakes.is_empty() {
+        mistakes = drafts.iter_mut().flat_map(check).take(MAX_MISTAKES).collect();
+    }
     if mistakes.is_empty() { Ok(drafts.into_iter().map(finish).collect()) } else { Err(mistakes) }
+}
+
+/// What is wrong with a block as a whole.
+fn check(block: &mut Block) -> Vec<ConfigError> {
+    let checks = std::mem::take(&mut block.checks);
+    checks.into_iter().filter_map(|check| check(&block.links).err()).collect()
 }
 
 fn set_up(row: &Row, tokens: &[Token], block: &mut Block, world: &World) -> Result<(), ConfigError> {

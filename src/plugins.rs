@@ -47,7 +47,7 @@ const STANDARD: &[Row] = &[
     Built(&poddns_loadbalance::PLUGIN),
     NotYet("tsig"),
     NotYet("rewrite"),
-    NotYet("autopath"),
+    Built(&poddns_autopath::PLUGIN),
     NotYet("acl"),
     Built(&poddns_cache::PLUGIN),
     NotYet("header"),

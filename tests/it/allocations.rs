@@ -62,6 +62,31 @@ fn lines_of_the_corefile_are_answered_without_allocating() {
 }
 
 #[test]
+fn names_that_are_not_searched_for_are_answered_without_allocating() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let client =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: client, namespace: default}\nstatus: {podIP: 127.0.0.1}\n";
+    std::fs::write(folder.path().join("client.yaml"), client).expect("a file");
+    let manifests = format!("manifests examples/cluster/manifests {}", folder.path().display());
+    let corefile = CLUSTER
+        .replace("errors", "errors\n autopath @kubernetes")
+        .replace("pods insecure", "pods verified")
+        .replace("manifests examples/cluster/manifests", &manifests);
+    let mut server = InProcess::start(&standard(), &corefile).expect("a server");
+    for (name, searched, answers) in [
+        ("shop.default.svc.cluster.local", false, 1),
+        ("db.data.svc.cluster.local", false, 3),
+        ("nosuch.data.svc.cluster.local", false, 0),
+        ("db.data.default.svc.cluster.local", true, 4),
+    ] {
+        let message = question(name, A);
+        (0..64).for_each(|_| assert!(server.answer(&message, Transport::Udp).is_some()));
+        let counted = measure(|| assert!(server.answer(&message, Transport::Udp).is_some_and(|r| r[7] == answers)));
+        assert_eq!(counted.count_total > 0, searched, "{name}: {counted:?}");
+    }
+}
+
+#[test]
 fn a_wait_allocates_the_future_and_no_more() {
     let elsewhere =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

@@ -148,7 +148,7 @@ const LATER: &[(&str, &str)] = &[
     ),
     ("^(cache|forward)/", "forward and cache in full"),
     (
-        r"^kubernetes/(autopath|external(_(?!name).*)?\.json|transfer|multicluster|zonal|metadata|serial_zonal|unsynced_(external|transfer))",
+        r"^kubernetes/(external(_(?!name).*)?\.json|transfer|multicluster|zonal|metadata|serial_zonal|unsynced_(external|transfer))",
         "the rest of kubernetes",
     ),
     ("^transport/(?!bind_multisocket)", "encrypted transports"),

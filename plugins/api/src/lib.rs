@@ -9,7 +9,7 @@
 //! | [`query`], [`reply`], [`name`], [`codes`], [`wire`] | the data: one query, its reply, names, numbers; these know no engine |
 //! | [`chain`] | the engine; it knows no configuration |
 //! | [`setup`], [`corefile`], [`gotext`] | from Corefile to plugins; values in it |
-//! | [`fallthrough`], [`expression`], [`presentation`] | a property that several plugins have; regular expressions; records in text |
+//! | [`fallthrough`], [`expression`], [`presentation`], [`resolvconf`] | a property that several plugins have; regular expressions; records in text; resolv.conf |
 //! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
 //! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
 //! | [`traffic`] | what is counted of queries and replies |
@@ -28,6 +28,7 @@ pub mod name;
 pub mod presentation;
 pub mod query;
 pub mod reply;
+pub mod resolvconf;
 pub mod server;
 pub mod services;
 pub mod setup;

@@ -300,6 +300,25 @@ impl NameBuf {
         self.len = name.0.len() as u8;
     }
 
+    /// Overwrites the name with `labels`, in wire form without a root label, in front of `suffix`; `None` where that makes no valid
+    /// name.
+    pub fn join(&mut self, labels: &[&[u8]], suffix: NameRef<'_>) -> Option<NameRef<'_>> {
+        self.len = 1;
+        self.octets[0] = 0;
+        let mut len = 0;
+        for part in labels.iter().copied().chain([suffix.0]) {
+            self.octets.get_mut(len..len + part.len())?.copy_from_slice(part);
+            len += part.len();
+        }
+        let name = NameRef::read(&self.octets[..len]).filter(|name| name.0.len() == len);
+        if name.is_none() {
+            self.octets[0] = 0;
+            return None;
+        }
+        self.len = len as u8;
+        Some(self.get())
+    }
+
     /// Overwrites the name with `name` in lower case.
     pub fn set_lower(&mut self, name: NameRef<'_>) {
         self.set(name);
@@ -316,6 +335,19 @@ impl Default for NameBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_put_together() {
+        let mut space = NameBuf::default();
+        let zone = Name::from_text("example.org").unwrap();
+        let joined = space.join(&[b"\x01a", b"\x01b"], zone.as_ref()).map(|name| name.to_string());
+        assert_eq!(joined.as_deref(), Some("a.b.example.org."));
+        assert_eq!(space.join(&[], zone.as_ref()), Some(zone.as_ref()));
+        let label = [[63].as_slice(), &[b'x'; 63]].concat();
+        for bad in [&[&label[..], &label, &label, &label][..], &[b"\x05a"], &[b"\x01a\0"]] {
+            assert!(space.join(bad, zone.as_ref()).is_none() && space.get().is_root());
+        }
+    }
 
     #[test]
     fn text_and_wire() {

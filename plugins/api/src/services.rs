@@ -1,5 +1,7 @@
 //! What plugins of one server block offer each other, known by type (see [`crate::Setup::offer`]), and what the daemon offers.
 
+use crate::name::{NameBuf, NameRef};
+use std::net::IpAddr;
 use std::pin::Pin;
 
 /// Values about a query that other plugins can print or compare: `{/kubernetes/namespace}` in `log`, for example.
@@ -19,6 +21,30 @@ pub trait Metadata: Send + Sync {
 pub trait Live: Send + Sync {
     /// Whether the plugin, asked now, would answer the query by itself and not pass it on.
     fn answers(&self, q: &crate::Query) -> bool;
+}
+
+/// Knows in which domains a client's resolver looks for a name that is not complete.
+///
+/// Every plugin that knows that of some clients offers an `Arc<dyn SearchPath>`.
+pub trait SearchPath: Send + Sync {
+    /// The directive that is asked.
+    fn directive(&self) -> &'static str;
+
+    /// Domain number `number` of `client`'s search path, from 0, in lower case; `None` behind the last one. Of the client's first
+    /// domains, if there are several, the one is meant that `name`, the lower-case name asked for, is in. `None` is also for
+    /// clients and names of which nothing is known.
+    fn domain<'a>(
+        &'a self,
+        client: IpAddr,
+        name: NameRef<'_>,
+        number: usize,
+        space: &'a mut NameBuf,
+    ) -> Option<NameRef<'a>>;
+
+    /// What the Corefile would have to say for any path to be known, if it does not say it.
+    fn lacks(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// The daemon's part of a reload; the directive `reload` decides when.

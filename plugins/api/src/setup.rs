@@ -47,6 +47,8 @@ pub struct Block {
     pub filters: Vec<Filter>,
     /// Tells values about queries (directive `metadata`).
     pub metadata: Option<Arc<dyn Metadata>>,
+    /// What is looked at once all directives are set up, and no mistake was found in them.
+    pub checks: Vec<Check>,
     /// The finished chain, for those who look at it later.
     pub chain: ChainHandle,
     /// The addresses on which the block listens, once its sockets are open.
@@ -62,6 +64,8 @@ pub type ChainHandle = Arc<OnceLock<Arc<Chain>>>;
 pub type Gate = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Something done between the order to stop and the end of the sockets, while queries are still answered.
 pub type Farewell = Box<dyn FnOnce() -> Gate + Send>;
+/// Says what is wrong with a block as a whole, given its plugins.
+pub type Check = Box<dyn FnOnce(&[Link]) -> Result<(), ConfigError>>;
 /// Says whether a server block answers a query.
 pub type Filter = Box<dyn Fn(&mut Query) -> Result<bool> + Send + Sync>;
 
@@ -131,6 +135,7 @@ impl Block {
             farewells: Vec::new(),
             filters: Vec::new(),
             metadata: None,
+            checks: Vec::new(),
             chain: ChainHandle::default(),
             addresses: Arc::default(),
             sites: Arc::default(),
@@ -210,6 +215,11 @@ impl<'a> Setup<'a> {
     /// Lets `metadata` tell the values about queries that this block is tried for.
     pub fn describe(&mut self, metadata: Arc<dyn Metadata>) {
         self.block.metadata = Some(metadata);
+    }
+
+    /// Looks at the block's plugins when all directives are set up: for what needs another plugin, also one below.
+    pub fn check(&mut self, check: impl FnOnce(&[Link]) -> Result<(), ConfigError> + 'static) {
+        self.block.checks.push(Box::new(check));
     }
 
     /// Puts a page on an HTTP endpoint.

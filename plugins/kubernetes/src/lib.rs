@@ -15,6 +15,7 @@ mod manifests;
 mod metadata;
 mod metrics;
 mod objects;
+mod path;
 mod selector;
 mod setup;
 mod watch;

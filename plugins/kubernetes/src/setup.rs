@@ -5,10 +5,11 @@ mod properties;
 use crate::Kubernetes;
 use crate::cluster::{self, Cluster};
 use crate::zones::Zones;
-use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
-use api::services::{Live, Metadata};
+use api::services::{Live, Metadata, SearchPath};
+use api::{Name, Setup, resolvconf};
 use properties::Properties;
+use std::fs::File;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct Rules {
     pub namespaces: Vec<String>,
     /// Where this server is to be found, loopback aside.
     pub local: Vec<IpAddr>,
+    /// The domains that this machine searches, which pods search too.
+    pub search: Vec<Name>,
 }
 
 /// Which names of pods are answered.
@@ -67,10 +70,11 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     setup.gate(cluster::synced(cluster.clone(), properties.startup_timeout));
     let local = local_addresses(setup);
     let Properties { ttl, pods, ignore_empty, namespaces, fallthrough, .. } = properties;
-    let rules = Rules { ttl, pods, ignore_empty, namespaces, local };
+    let rules = Rules { ttl, pods, ignore_empty, namespaces, local, search: search_domains() };
     let plugin = Arc::new(Kubernetes { zones, rules, fallthrough, cluster });
     setup.offer::<Arc<dyn Live>>(plugin.clone());
     setup.offer::<Arc<dyn Metadata>>(plugin.clone());
+    setup.offer::<Arc<dyn SearchPath>>(plugin.clone());
     setup.add(plugin);
     Ok(())
 }
@@ -99,4 +103,9 @@ fn local_addresses(setup: &mut Setup<'_>) -> Vec<IpAddr> {
         Vec::new()
     });
     interfaces.into_iter().map(|i| i.ip()).filter(|a| !a.is_loopback()).collect()
+}
+
+/// The domains that this machine searches.
+fn search_domains() -> Vec<Name> {
+    File::open("/etc/resolv.conf").map(resolvconf::search).unwrap_or_default()
 }

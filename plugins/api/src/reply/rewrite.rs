@@ -68,6 +68,11 @@ impl Reply {
 
     /// Asks in the reply for `question` instead; owners and targets keep the names they have.
     pub fn set_question(&mut self, question: &Question) {
+        self.set_question_and_lead(question, |_| ());
+    }
+
+    /// The same, and `lead` writes records that stand in front of all others.
+    pub fn set_question_and_lead(&mut self, question: &Question, lead: impl FnOnce(&mut Reply)) {
         if !self.is_message() {
             return;
         }
@@ -78,6 +83,7 @@ impl Reply {
         self.start(id, opcode, flags, question);
         self.set_flags(!0, flags);
         (self.rcode, self.opt, self.live) = (rcode, opt, live);
+        lead(self);
         for Plain { section, kind, ttl, owner, data } in plain {
             if let Some(owner) = NameRef::read(&owner) {
                 self.push_class(section, Owner::Name(owner), kind, ttl, |d| d.octets(&data));

@@ -28,7 +28,8 @@ fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
     writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
     writer.end_list(Kind::Service, 1);
     let zones = ["cluster.local.", "in-addr.arpa."].map(str::to_owned);
-    let rules = Rules { ttl: 5, pods: Pods::Insecure, ignore_empty: false, namespaces: Vec::new(), local: Vec::new() };
+    let (namespaces, local, search) = (Vec::new(), Vec::new(), Vec::new());
+    let rules = Rules { ttl: 5, pods: Pods::Insecure, ignore_empty: false, namespaces, local, search };
     let cluster = Arc::new(Cluster { index });
     Kubernetes { zones: Zones::new(&zones).unwrap(), rules, fallthrough, cluster }
 }

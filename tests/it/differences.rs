@@ -106,6 +106,7 @@ const DIFFERENCES: &[Difference] = &[
     at("cache/kubernetes.json", "", Any, LIVE),
     at("metrics/kubernetes.json", "coredns_cache_entries", Any, "cluster answers are live, also those for addresses"),
     at("kubernetes/autopath_cache.json", "", Any, LIVE),
+    at("kubernetes/random/11.json", "^HTtP.TCP.Imp0", Any, LIVE),
     at("chaos/", "version", Any, "our own version text where none is configured"),
     at("kubernetes/", "^(?!.*SRV).*arpa PTR", Only("none"), EMPTY_LABEL),
     at("kubernetes/multicluster", "SRV", Only("none"), EMPTY_LABEL),
@@ -148,7 +149,7 @@ const LATER: &[(&str, &str)] = &[
     ),
     ("^(cache|forward)/", "forward and cache in full"),
     (
-        r"^kubernetes/(external(_(?!name).*)?\.json|transfer|multicluster|zonal|metadata|serial_zonal|unsynced_(external|transfer))",
+        r"^kubernetes/(external(_(?!name).*)?\.json|transfer|zonal|metadata|serial_zonal|unsynced_(external|transfer))",
         "the rest of kubernetes",
     ),
     ("^transport/(?!bind_multisocket)", "encrypted transports"),

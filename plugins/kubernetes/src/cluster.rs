@@ -52,6 +52,17 @@ pub enum Source {
 pub struct Cluster {
     /// What is known of it.
     pub index: Arc<Index>,
+    /// What is known of the services that other clusters export to it; `None` where nobody asks.
+    pub imports: Option<Arc<Index>>,
+}
+
+/// What fills the indices of a cluster.
+#[derive(Clone)]
+pub struct Writers {
+    /// That of the cluster itself.
+    pub own: SharedWriter,
+    /// That of what is imported.
+    pub imports: Option<SharedWriter>,
 }
 
 impl Cluster {
@@ -60,15 +71,13 @@ impl Cluster {
     /// # Errors
     /// What is needed to connect is missing, or a path cannot be read.
     pub fn follow(config: &Config, clock: Clock, tasks: &mut Tasks) -> Result<Cluster, String> {
-        let (index, mut writer) = Index::new(&config.kinds, Options { pod_names: config.pod_names });
-        writer.keep_labels(config.kept_labels.clone());
-        let writer = Arc::new(Mutex::new(writer));
+        let (cluster, writers) = Cluster::empty(config);
         match &config.source {
             Source::Manifests(paths) => {
                 let manifests = config.manifests(paths);
                 manifests.check()?;
                 tasks.add("kubernetes", "manifests", move |stop| async move {
-                    manifests.follow(writer, clock, stop).await;
+                    manifests.follow(writers, clock, stop).await;
                     Ok(())
                 });
             }
@@ -78,53 +87,80 @@ impl Cluster {
                 let watches = config.watches(Pace::new(*resync));
                 tasks.add("kubernetes", "watches", move |stop| async move {
                     match Api::new(connection, place, limits, clock.clone()) {
-                        Ok(api) => follow_all(watches, Arc::new(api), writer, clock, stop).await,
+                        Ok(api) => follow_all(watches, Arc::new(api), writers, clock, stop).await,
                         Err(e) => tracing::error!("cannot connect to the Kubernetes API: {e}"),
                     }
                     Ok(())
                 });
             }
         }
-        Ok(Cluster { index })
+        Ok(cluster)
+    }
+
+    /// A cluster of which nothing is known yet.
+    pub fn empty(config: &Config) -> (Cluster, Writers) {
+        let (imported, own): (Vec<Kind>, Vec<Kind>) = config.kinds.iter().partition(|kind| kind.is_imported());
+        let options = Options { pod_names: config.pod_names };
+        let (index, mut writer) = Index::new(&own, options);
+        writer.keep_labels(config.kept_labels.clone());
+        let imports = (!imported.is_empty()).then(|| Index::of_imports(index.clone(), &imported, options));
+        let (imports, import_writer) = imports.unzip();
+        let shared = |writer| Arc::new(Mutex::new(writer));
+        (Cluster { index, imports }, Writers { own: shared(writer), imports: import_writer.map(shared) })
+    }
+
+    /// Whether everything has been listed once.
+    pub fn synced(&self) -> bool {
+        self.index.synced() && self.imports.as_ref().is_none_or(|imports| imports.synced())
+    }
+}
+
+impl Writers {
+    /// What fills the index that objects of `kind` stand in.
+    pub fn of(&self, kind: Kind) -> Option<&SharedWriter> {
+        if kind.is_imported() { self.imports.as_ref() } else { Some(&self.own) }
     }
 }
 
 impl Config {
     fn manifests(&self, paths: &[PathBuf]) -> Manifests {
-        Manifests {
-            paths: paths.to_vec(),
-            labels: self.labels.clone(),
-            namespace_labels: self.namespace_labels.clone(),
-            kinds: self.kinds.clone(),
-        }
+        Manifests { paths: paths.to_vec(), config: self.clone() }
     }
 
     fn watches(&self, pace: Pace) -> Vec<Watch> {
-        let selector = |kind| if kind == Kind::Namespace { &self.namespace_labels } else { &self.labels };
-        self.kinds.iter().map(|&kind| Watch { kind, labels: selector(kind).text().to_owned(), pace }).collect()
+        self.kinds.iter().map(|&kind| Watch { kind, labels: self.selector(kind).text().to_owned(), pace }).collect()
+    }
+
+    /// Which objects of a kind count (spec 10.2).
+    pub fn selector(&self, kind: Kind) -> &Selector {
+        match kind {
+            // Imports by the labels of namespaces: so CoreDNS has it.
+            Kind::Namespace | Kind::ServiceImport => &self.namespace_labels,
+            Kind::Service | Kind::EndpointSlice | Kind::Pod | Kind::ImportedSlice => &self.labels,
+        }
     }
 }
 
 /// Follows each kind by itself, at the same time.
-async fn follow_all(watches: Vec<Watch>, api: Arc<Api>, writer: SharedWriter, clock: Clock, stop: Stop) {
+async fn follow_all(watches: Vec<Watch>, api: Arc<Api>, writers: Writers, clock: Clock, stop: Stop) {
     let mut watches = watches.into_iter();
     let mut next = || {
-        let (api, writer, clock, stop) = (api.clone(), writer.clone(), clock.clone(), stop.clone());
-        let watch = watches.next();
+        let (api, clock, stop) = (api.clone(), clock.clone(), stop.clone());
+        let next = watches.next().and_then(|watch| Some((writers.of(watch.kind)?.clone(), watch)));
         async move {
-            if let Some(watch) = watch {
+            if let Some((writer, watch)) = next {
                 watch::follow(watch, api, writer, clock, stop).await;
             }
         }
     };
-    tokio::join!(next(), next(), next(), next());
+    tokio::join!(next(), next(), next(), next(), next(), next());
 }
 
 /// Waits until the index is whole, but not longer than `limit`.
 pub async fn synced(cluster: Arc<Cluster>, limit: Duration) {
     let wait = async {
         for round in 1u32.. {
-            if cluster.index.synced() {
+            if cluster.synced() {
                 return;
             }
             tokio::time::sleep(LOOK).await;

@@ -22,8 +22,8 @@ impl Kubernetes {
                 q.reply.drop_from(Section::Answer);
             }
         }
-        if let Some((_, zone)) = self.zones.find(q.name()) {
-            self.complete(q, zone);
+        if let Some((zone, offset)) = self.zones.find(q.name()) {
+            self.complete(q, zone, offset);
         }
         Ok(Step::Done)
     }

@@ -7,9 +7,17 @@ use std::time::Duration;
 /// Applies `text` to a new index; `choice` chooses the kind of objects and whether it is a line of a watch or a page of a list.
 /// What can be understood has to leave an index that can be read.
 pub fn apply(choice: u8, text: &[u8]) {
-    let kinds = [Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod];
-    let kind = kinds[usize::from(choice & 3)];
-    let (index, mut writer) = Index::new(&kinds, Options { pod_names: choice & 4 != 0 });
+    let own = [Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod];
+    let imported = [Kind::ServiceImport, Kind::ImportedSlice];
+    let options = Options { pod_names: choice & 4 != 0 };
+    let (mut index, mut writer) = Index::new(&own, options);
+    let kind = match choice & 16 {
+        0 => own[usize::from(choice & 3)],
+        _ => imported[usize::from(choice & 1)],
+    };
+    if kind.is_imported() {
+        (index, writer) = Index::of_imports(index, &imported, options);
+    }
     let mut record = Record::default();
     let mut target = Target { kind, writer: &mut writer, record: &mut record, now: Duration::from_secs(1_700_000_000) };
     let mut understood = false;

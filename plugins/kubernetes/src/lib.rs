@@ -29,7 +29,7 @@ use elsewhere::Elsewhere;
 use index::Index;
 use setup::Rules;
 use std::sync::Arc;
-use zones::Zones;
+use zones::{Zone, Zones};
 
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "kubernetes", metrics: metrics::ALL, setup: setup::set_up };
@@ -51,8 +51,8 @@ impl Plugin for Kubernetes {
         }
         q.respond_authoritative(Rcode::NOERROR).set_live();
         match self.answer(&Request { question: &q.question, zone, offset }, &mut q.reply) {
-            Verdict::Answered => self.complete(q, offset),
-            Verdict::NoSuchName => return Ok(self.no_such_name(q, offset)),
+            Verdict::Answered => self.complete(q, zone, offset),
+            Verdict::NoSuchName => return Ok(self.no_such_name(q, zone, offset)),
             Verdict::Elsewhere(name) => {
                 q.set_note(Elsewhere(name));
                 return Ok(Step::Wait);
@@ -66,7 +66,7 @@ impl Plugin for Kubernetes {
     }
 
     fn ready(&self) -> bool {
-        self.index().synced()
+        self.cluster.synced()
     }
 }
 
@@ -83,21 +83,21 @@ impl Kubernetes {
     }
 
     /// An answer without records says so with the zone's SOA (RFC 2308 2.2).
-    fn complete(&self, q: &mut Query, zone: usize) {
+    fn complete(&self, q: &mut Query, zone: &Zone, offset: usize) {
         if q.reply.records().len() == 0 {
-            self.soa(&q.question, zone, Section::Authority, &mut q.reply);
+            self.soa(&Request { question: &q.question, zone, offset }, Section::Authority, &mut q.reply);
         }
     }
 
     /// Passes the query on where that is configured; else says that the name does not exist, or, before the cluster is known,
     /// that nobody can tell.
-    fn no_such_name(&self, q: &mut Query, zone: usize) -> Step {
+    fn no_such_name(&self, q: &mut Query, zone: &Zone, offset: usize) -> Step {
         if self.fallthrough.covers(q.name()) {
             q.reply.clear();
             return Step::Next;
         }
-        q.reply.set_rcode(if self.index().synced() { Rcode::NXDOMAIN } else { Rcode::SERVFAIL });
-        self.complete(q, zone);
+        q.reply.set_rcode(if self.cluster.synced() { Rcode::NXDOMAIN } else { Rcode::SERVFAIL });
+        self.complete(q, zone, offset);
         Step::Done
     }
 }

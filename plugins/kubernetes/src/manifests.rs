@@ -3,9 +3,9 @@
 //! Files are looked at twice a second rather than watched by the kernel: that sees every change on every file system,
 //! also a ConfigMap's, which is a swapped link. What changed is read once it has stood still for one look.
 
+use crate::cluster::{Config, Writers};
 use crate::index::{Kind, Writer};
-use crate::objects::{EndpointSlice, Metadata, Namespace, Pod, Service};
-use crate::selector::Selector;
+use crate::objects::{EndpointSlice, Metadata, Namespace, Pod, Service, ServiceImport};
 use crate::watch::SharedWriter;
 use api::task::Stop;
 use api::yaml::{self, Value};
@@ -13,7 +13,7 @@ use api::{Clock, os_words};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// What is read from files.
@@ -21,22 +21,18 @@ use std::time::{Duration, SystemTime};
 pub struct Manifests {
     /// Files and folders.
     pub paths: Vec<PathBuf>,
-    /// Which services, slices and pods count.
-    pub labels: Selector,
-    /// Which namespaces count.
-    pub namespace_labels: Selector,
-    /// The kinds that count.
-    pub kinds: Vec<Kind>,
+    /// Which objects in them count.
+    pub config: Config,
 }
 
 impl Manifests {
-    /// Keeps `writer` equal to what the files hold, until told to stop.
-    pub async fn follow(self, writer: SharedWriter, clock: Clock, mut stop: Stop) {
+    /// Keeps the index equal to what the files hold, until told to stop.
+    pub async fn follow(self, writers: Writers, clock: Clock, mut stop: Stop) {
         let (mut read, mut seen) = (None, None);
         loop {
             let now = self.look();
             if now != read && (now == seen || read.is_none()) {
-                self.report(self.load(&writer, clock.unix().as_secs() as u32));
+                self.report(self.load(&writers, clock.unix().as_secs() as u32));
                 read = now.clone();
             }
             seen = now;
@@ -70,56 +66,36 @@ impl Manifests {
     ///
     /// # Errors
     /// A file cannot be read: nothing has changed.
-    fn load(&self, writer: &SharedWriter, now: u32) -> Result<Vec<String>, String> {
+    fn load(&self, writers: &Writers, now: u32) -> Result<Vec<String>, String> {
         let mut problems = Vec::new();
         let mut documents = Vec::new();
         for file in self.files()? {
             let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {}", file.display(), os_words(&e)))?;
             documents.extend(documents_of(&file, &text, &mut problems));
         }
-        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        KINDS.iter().for_each(|k| writer.begin_list(*k));
+        let mut writers = Locked::new(writers);
+        writers.each(&self.config.kinds, |writer, kind| writer.begin_list(kind));
         let mut spaces = 0;
         for (place, document) in &documents {
-            match self.put(&mut writer, document, now) {
-                Ok(kind) => spaces += usize::from(kind == Some(Kind::Namespace)),
-                Err(e) => problems.push(format!("{place}: {e}")),
+            let kinds = kinds_of(document).map_err(|e| problems.push(format!("{place}: {e}"))).unwrap_or_default();
+            for &kind in kinds.iter().filter(|&&kind| self.counts(kind, document)) {
+                spaces += usize::from(kind == Kind::Namespace);
+                let Some(writer) = writers.of(kind) else { continue };
+                let outcome = put(writer, kind, document, now);
+                let remarks = outcome.err().into_iter().chain(writer.take_remarks());
+                problems.extend(remarks.map(|r| format!("{place}: {r}")));
             }
-            problems.extend(writer.take_remarks().into_iter().map(|r| format!("{place}: {r}")));
         }
-        KINDS.iter().for_each(|k| writer.end_list(*k, now));
+        writers.each(&self.config.kinds, |writer, kind| writer.end_list(kind, now));
         if spaces == 0 && !documents.is_empty() {
             problems.push("manifests hold no Namespace: services without one have no name".into());
         }
         Ok(problems)
     }
 
-    /// Puts one object into the index; returns its kind if it is one that counts.
-    fn put(&self, writer: &mut Writer, document: &Value, now: u32) -> Result<Option<Kind>, String> {
-        let kind = match document.get("kind").and_then(Value::as_str) {
-            Some("Service") => Kind::Service,
-            Some("EndpointSlice") => Kind::EndpointSlice,
-            Some("Namespace") => Kind::Namespace,
-            Some("Pod") => Kind::Pod,
-            Some(_) => return Ok(None),
-            None => return Err("has no `kind`".into()),
-        };
-        let selector = if kind == Kind::Namespace { &self.namespace_labels } else { &self.labels };
-        if !self.kinds.contains(&kind) || !selector.matches(&labels_of(document)) {
-            return Ok(None);
-        }
-        match kind {
-            Kind::Service => writer.put_service(&placed::<Service<'_>>(document)?, now),
-            Kind::EndpointSlice => writer.put_slice(&placed::<EndpointSlice<'_>>(document)?, now),
-            Kind::Namespace => writer.put_namespace(&read::<Namespace<'_>>(document)?.metadata),
-            Kind::Pod => {
-                let pod: Pod<'_> = placed(document)?;
-                if !matches!(&*pod.status.phase, "Succeeded" | "Failed" | "Unknown") {
-                    writer.put_pod(&pod, now);
-                }
-            }
-        }
-        Ok(Some(kind))
+    /// Whether an object of a kind is one of those that are asked for.
+    fn counts(&self, kind: Kind, document: &Value) -> bool {
+        self.config.kinds.contains(&kind) && self.config.selector(kind).matches(&labels_of(document))
     }
 
     /// What tells whether anything has changed; `None` while a path cannot be read.
@@ -148,6 +124,75 @@ impl Manifests {
         }
         Ok(files)
     }
+}
+
+/// Puts one object into the index that objects of `kind` stand in.
+///
+/// # Errors
+/// The object is none of that kind.
+fn put(writer: &mut Writer, kind: Kind, document: &Value, now: u32) -> Result<(), String> {
+    match kind {
+        Kind::Service => writer.put_service(&placed::<Service<'_>>(document)?, now),
+        Kind::ServiceImport => writer.put_import(&placed::<ServiceImport<'_>>(document)?, now),
+        Kind::EndpointSlice => writer.put_slice(&placed::<EndpointSlice<'_>>(document)?, now),
+        Kind::ImportedSlice => {
+            let slice: EndpointSlice<'_> = placed(document)?;
+            if !slice.metadata.labels.imported_service.is_empty() {
+                writer.put_slice(&slice, now);
+            }
+        }
+        Kind::Namespace => writer.put_namespace(&read::<Namespace<'_>>(document)?.metadata),
+        Kind::Pod => {
+            let pod: Pod<'_> = placed(document)?;
+            if !matches!(&*pod.status.phase, "Succeeded" | "Failed" | "Unknown") {
+                writer.put_pod(&pod, now);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The writers of both indices.
+struct Locked<'a> {
+    own: MutexGuard<'a, Writer>,
+    imports: Option<MutexGuard<'a, Writer>>,
+}
+
+impl<'a> Locked<'a> {
+    fn new(writers: &'a Writers) -> Self {
+        let lock = |writer: &'a SharedWriter| writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { own: lock(&writers.own), imports: writers.imports.as_ref().map(lock) }
+    }
+
+    fn of(&mut self, kind: Kind) -> Option<&mut Writer> {
+        if kind.is_imported() { self.imports.as_deref_mut() } else { Some(&mut self.own) }
+    }
+
+    fn each(&mut self, kinds: &[Kind], mut apply: impl FnMut(&mut Writer, Kind)) {
+        for &kind in kinds {
+            self.of(kind).into_iter().for_each(|writer| apply(writer, kind));
+        }
+    }
+}
+
+/// The kinds that an object is of, of those that can count: an EndpointSlice may be an imported one too.
+///
+/// # Errors
+/// It has no kind.
+fn kinds_of(document: &Value) -> Result<&'static [Kind], String> {
+    let text = |field| document.get(field).and_then(Value::as_str);
+    let kind = text("kind").ok_or("has no `kind`")?;
+    let (group, kinds): (_, &[Kind]) = match kind {
+        "Service" => ("", &[Kind::Service]),
+        "Namespace" => ("", &[Kind::Namespace]),
+        "Pod" => ("", &[Kind::Pod]),
+        "EndpointSlice" => ("discovery.k8s.io", &[Kind::EndpointSlice, Kind::ImportedSlice]),
+        "ServiceImport" => ("multicluster.x-k8s.io", &[Kind::ServiceImport]),
+        _ => return Ok(&[]),
+    };
+    // Other groups have kinds of these names, too.
+    let same = text("apiVersion").is_none_or(|version| version.rsplit_once('/').unwrap_or_default().0 == group);
+    Ok(if same { kinds } else { &[] })
 }
 
 /// The objects of a file with their places; those that are no YAML or JSON become problems.
@@ -233,7 +278,7 @@ macro_rules! placed {
         })*
     };
 }
-placed!(Service, EndpointSlice, Pod);
+placed!(Service, ServiceImport, EndpointSlice, Pod);
 
 fn place<L>(metadata: &mut Metadata<'_, L>) {
     if metadata.namespace.is_empty() {
@@ -245,7 +290,6 @@ fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
 }
 
-const KINDS: [Kind; 4] = [Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod];
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_millis(500);
 /// Mistakes that are logged one by one.

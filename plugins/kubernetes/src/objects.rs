@@ -41,7 +41,34 @@ pub struct ServiceSpec<'a> {
     pub ports: Vec<Port<'a>>,
 }
 
-/// A port of a Service or of an EndpointSlice.
+/// A multicluster.x-k8s.io/v1alpha1 ServiceImport: a service of other clusters.
+#[derive(serde::Deserialize, Default, Debug)]
+#[serde(default)]
+pub struct ServiceImport<'a> {
+    /// Name and namespace.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub metadata: Metadata<'a>,
+    /// What it looks like from inside this cluster.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub spec: ImportSpec<'a>,
+}
+
+/// The `spec` of a ServiceImport.
+#[derive(serde::Deserialize, Default, Debug)]
+#[serde(default)]
+pub struct ImportSpec<'a> {
+    /// `ClusterSetIP` or `Headless`.
+    #[serde(borrow, rename = "type")]
+    pub kind: Text<'a>,
+    /// The addresses of one that is not headless.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub ips: Vec<Text<'a>>,
+    /// In the API's order.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub ports: Vec<Port<'a>>,
+}
+
+/// A port of a Service, a ServiceImport or an EndpointSlice.
 #[derive(serde::Deserialize, Default, Debug)]
 #[serde(default)]
 pub struct Port<'a> {
@@ -172,6 +199,12 @@ pub struct Labels<'a> {
     /// The service an EndpointSlice belongs to.
     #[serde(borrow, rename = "kubernetes.io/service-name")]
     pub service: Text<'a>,
+    /// The ServiceImport that an EndpointSlice belongs to.
+    #[serde(borrow, rename = "multicluster.kubernetes.io/service-name")]
+    pub imported_service: Text<'a>,
+    /// The cluster that an EndpointSlice was imported from.
+    #[serde(borrow, rename = "multicluster.kubernetes.io/source-cluster")]
+    pub source_cluster: Text<'a>,
 }
 
 /// The annotations that matter.

@@ -83,13 +83,20 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
 fn stanza<'a>(setup: &Setup<'_>, c: &mut Cursor<'a>) -> Result<(Zones, Properties<'a>), ConfigError> {
     let arguments = c.remaining_args();
     let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
-    let zones = value::zones_or(&arguments, block.iter().map(String::as_str));
-    let zones = Zones::new(&zones).ok_or_else(|| c.bare("non-reverse zone name must be used"))?;
+    let texts = value::zones_or(&arguments, block.iter().map(String::as_str));
+    let mut zones = Zones::new(&texts).ok_or_else(|| c.bare("non-reverse zone name must be used"))?;
     let mut properties = Properties::default();
     while c.next_block() {
         properties.read(setup, c)?;
     }
     properties.check(c)?;
+    if let Some(other) = properties.multicluster.iter().find(|zone| !texts.contains(zone)) {
+        return Err(c.err(format!(
+            "is not authoritative for the multicluster zone {other} (authoritative zones: [{}])",
+            texts.join(" ")
+        )));
+    }
+    zones.set_multicluster(&properties.multicluster);
     Ok((zones, properties))
 }
 

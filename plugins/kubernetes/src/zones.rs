@@ -13,6 +13,8 @@ pub struct Zones {
 pub struct Zone {
     /// Its name.
     pub name: Name,
+    /// Whether its services are those that other clusters export (`multicluster`).
+    pub multicluster: bool,
     /// What the names of its name servers and of its services end in where that is not its name (spec 1.12).
     pub mangled: Option<Name>,
     /// Whether `ns.dns` below it has addresses. It has none where the zone's text begins inside of it: below the root, for one.
@@ -22,7 +24,7 @@ pub struct Zone {
 impl Zones {
     /// Zones as the Corefile has them; `None` where all are reverse zones (spec 1.2) or none is a name.
     pub fn new(texts: &[String]) -> Option<Zones> {
-        let names: Vec<Name> = texts.iter().filter_map(|t| Name::from_text(t).ok()).map(|n| n.to_lower()).collect();
+        let names = names(texts);
         let primary = names.iter().find(|name| !is_reverse(name.as_ref()))?.clone();
         let mut all: Vec<Zone> = names.into_iter().map(Zone::new).collect();
         all.sort_by_key(|zone| std::cmp::Reverse(zone.name.as_bytes().len()));
@@ -32,6 +34,12 @@ impl Zones {
     /// The longest zone that `name`, in lower case, is or is below, and how many octets stand in front of it.
     pub fn find(&self, name: NameRef<'_>) -> Option<(&Zone, usize)> {
         self.all.iter().find_map(|zone| Some((zone, name.below(zone.name.as_ref())?)))
+    }
+
+    /// Makes those of the zones that `texts` names multicluster zones.
+    pub fn set_multicluster(&mut self, texts: &[String]) {
+        let multicluster = names(texts);
+        self.all.iter_mut().for_each(|zone| zone.multicluster = multicluster.contains(&zone.name));
     }
 
     /// What names in PTR records end in: the first zone that is no reverse one.
@@ -44,8 +52,13 @@ impl Zone {
     fn new(name: Name) -> Zone {
         let zone = name.to_string();
         let name_servers = format!("{NAME_SERVER}{zone}").find(&zone) == Some(NAME_SERVER.len());
-        Zone { mangled: mangled(&name), name_servers, name }
+        Zone { mangled: mangled(&name), multicluster: false, name_servers, name }
     }
+}
+
+/// Texts as lower-case names, those that are names.
+fn names(texts: &[String]) -> Vec<Name> {
+    texts.iter().filter_map(|t| Name::from_text(t).ok()).map(|n| n.to_lower()).collect()
 }
 
 /// What a server is called that no service stands for, in front of the zone.

@@ -27,7 +27,11 @@ fn only_asks(scenario: &Scenario) -> bool {
 
 /// An object with its version, which the recordings leave out.
 fn manifest(mut object: Value) -> Value {
-    let version = if object["kind"] == "EndpointSlice" { "discovery.k8s.io/v1" } else { "v1" };
+    let version = match object["kind"].as_str() {
+        Some("EndpointSlice") => "discovery.k8s.io/v1",
+        Some("ServiceImport") => "multicluster.x-k8s.io/v1alpha1",
+        _ => "v1",
+    };
     if object["apiVersion"].is_null() {
         object["apiVersion"] = version.into();
     }

@@ -1,10 +1,10 @@
 //! A and AAAA, and the CNAME records that lead to them.
 
 use super::find::{Asked, Hit};
-use super::name::Ports;
+use super::selection::Selection;
 use super::{Request, Verdict};
 use crate::Kubernetes;
-use crate::index::{Addresses, Backing, Service, Slice};
+use crate::index::{Addresses, Backing};
 use api::{Name, Owner, RecordType, Reply, Section};
 use std::net::IpAddr;
 
@@ -43,7 +43,7 @@ impl Kubernetes {
         };
         let family = Family::of(request.question.rtype);
         self.write_addresses(&hit, family, Owner::Question, reply);
-        match self.leads_to(&hit) {
+        match hit.leads_to() {
             Some(target) if reply.records().len() == 0 => self.chase(request, target, family, reply),
             _ => Verdict::Answered,
         }
@@ -61,17 +61,17 @@ impl Kubernetes {
             }
             let owner = before.last().map_or(Owner::Question, |name| Owner::Name(name.as_ref()));
             self.cname(owner, target.as_ref(), reply);
-            let Some(zone) = lower.as_ref().below(request.zone.name.as_ref()) else {
+            let Some(offset) = lower.as_ref().below(request.zone.name.as_ref()) else {
                 return Verdict::Elsewhere(target.clone());
             };
-            let asked = Asked { name: lower.as_ref(), zone, ..request.asked() };
+            let asked = Asked { name: lower.as_ref(), offset, ..request.asked() };
             let Ok(hit) = self.find(&asked) else { break };
             let so_far = reply.records().len();
             self.write_addresses(&hit, family, Owner::Name(target.as_ref()), reply);
             if reply.records().len() > so_far {
                 return Verdict::Answered;
             }
-            let Some(next) = self.leads_to(&hit) else { break };
+            let Some(next) = hit.leads_to() else { break };
             chain.push(next);
         }
         // A chain that ends nowhere is not shown.
@@ -89,14 +89,14 @@ impl Kubernetes {
             Hit::Branch => (),
             Hit::Pod(_, address) => all(&mut std::iter::once(*address)),
             Hit::NameServers => all(&mut self.server_addresses().into_iter()),
-            Hit::Service(service, ports) => match service.definition.as_ref().map(|d| &d.backing) {
+            Hit::Service(selection) => match selection.definition().map(|d| &d.backing) {
                 Some(Backing::Addresses(addresses)) => all(&mut addresses.distinct()),
-                Some(Backing::Headless) => self.write_service_endpoints(service, *ports, family, owner, reply),
+                Some(Backing::Headless) => self.write_service_endpoints(selection, family, owner, reply),
                 _ => (),
             },
-            Hit::Endpoints(host) => {
+            Hit::Endpoints(index, host) => {
                 let first = reply.records().len();
-                self.index().endpoint(host, |slice, entry| {
+                index.endpoint(host, |slice, entry| {
                     let address = slice.addresses.get(entry).filter(|&a| family.has(a))?;
                     if !holds(reply, first, address) {
                         reply.push_address(Section::Answer, owner, self.rules.ttl, address);
@@ -107,47 +107,19 @@ impl Kubernetes {
         }
     }
 
-    fn write_service_endpoints(
-        &self,
-        service: &Service,
-        ports: Ports<'_>,
-        family: Family,
-        owner: Owner<'_>,
-        reply: &mut Reply,
-    ) {
-        for (number, slice) in self.index().slices_of(service).enumerate() {
-            if !ports.are_in(&slice.ports) {
-                continue;
-            }
+    fn write_service_endpoints(&self, selection: &Selection<'_>, family: Family, owner: Owner<'_>, reply: &mut Reply) {
+        for (number, slice) in selection.slices().enumerate() {
             for entry in family.numbers(&slice.addresses) {
                 if reply.overflowed() {
                     return;
                 }
-                if !self.repeats(service, ports, (number, &slice, entry))
+                if !selection.repeats((number, &slice, entry))
                     && let Some(address) = slice.addresses.get(entry)
                 {
                     reply.push_address(Section::Answer, owner, self.rules.ttl, address);
                 }
             }
         }
-    }
-
-    /// Whether an entry's address stands in an entry before it, in this slice or in one of those before it.
-    pub(super) fn repeats(
-        &self,
-        service: &Service,
-        ports: Ports<'_>,
-        (number, slice, entry): (usize, &Slice, usize),
-    ) -> bool {
-        if slice.repeats && slice.addresses.repeated(entry) {
-            return true;
-        }
-        if !service.overlap {
-            return false;
-        }
-        let Some(address) = slice.addresses.get(entry) else { return false };
-        let mut before = self.index().slices_of(service).take(number).filter(|s| ports.are_in(&s.ports));
-        before.any(|slice| slice.addresses.contains(address))
     }
 }
 

@@ -71,7 +71,7 @@ impl Kubernetes {
                 let all = (0..slice.addresses.len()).filter_map(|e| Some((e, slice.addresses.get(e)?)));
                 servers.extend(all.map(|(entry, address)| {
                     let mut space = HostSpace::default();
-                    ([slice.host(entry, &mut space), &slice.owner, b"\x03svc"].concat(), address)
+                    ([slice.host(entry, &mut space), slice.service(), b"\x03svc"].concat(), address)
                 }));
             }
             Some(Backing::Addresses(addresses)) => {

@@ -1,9 +1,11 @@
 //! From a name to what it stands for.
 
-use super::name::{Below, Node, Ports, Tree};
+use super::name::{Below, Grammar, Node, Ports, Tree};
+use super::selection::{Selection, owned};
 use crate::Kubernetes;
-use crate::index::{AddressText, Backing, Found, NameKind, Namespace, Service};
+use crate::index::{AddressText, Backing, Index, NameKind, Namespace};
 use crate::setup::Pods;
+use crate::zones::Zone;
 use api::{Name, NameRef};
 use std::net::IpAddr;
 
@@ -14,11 +16,24 @@ pub enum Hit<'a> {
     /// The zone's name servers (`ns.dns`).
     NameServers,
     /// A service by one or more of its ports.
-    Service(Found<Service>, Ports<'a>),
-    /// Endpoints of a service by their host; the labels of host, service and namespace.
-    Endpoints(&'a [u8]),
+    Service(Selection<'a>),
+    /// Endpoints of a service by their host: where they are known, and the labels of host, cluster, service and namespace.
+    Endpoints(&'a Index, &'a [u8]),
     /// An address in a pod's name; the labels of pod and namespace.
     Pod(&'a [u8], IpAddr),
+}
+
+impl Hit<'_> {
+    /// Whether the name stands for nothing that could have records.
+    pub fn is_bare(&self) -> bool {
+        match self {
+            Hit::Branch => true,
+            Hit::Service(selection) => selection
+                .definition()
+                .is_some_and(|d| matches!(&d.backing, Backing::Addresses(addresses) if addresses.len() == 0)),
+            Hit::NameServers | Hit::Endpoints(..) | Hit::Pod(..) => false,
+        }
+    }
 }
 
 /// The name does not exist.
@@ -29,8 +44,10 @@ pub struct NoSuchName;
 pub struct Asked<'a> {
     /// The name, in lower case.
     pub name: NameRef<'a>,
-    /// Where the zone begins in it.
-    pub zone: usize,
+    /// The zone.
+    pub zone: &'a Zone,
+    /// Where the zone begins in the name.
+    pub offset: usize,
     /// Whether `ns.dns` is known below the zone.
     pub name_servers: bool,
 }
@@ -43,13 +60,18 @@ impl<'a> Asked<'a> {
 
     /// The labels in front of the zone.
     pub fn labels(&self) -> &'a [u8] {
-        &self.name.as_bytes()[..self.zone]
+        &self.name.as_bytes()[..self.offset]
+    }
+
+    /// How the labels are to be read.
+    fn grammar(&self) -> Grammar {
+        if self.zone.multicluster { Grammar::Multicluster } else { Grammar::Plain }
     }
 }
 
 impl Kubernetes {
     /// What a name stands for where addresses, services or names of any kind are asked for.
-    pub(super) fn find<'a>(&self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
+    pub(super) fn find<'a>(&'a self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
         if asked.name_servers && asked.labels() == b"\x02ns\x03dns" {
             return Ok(Hit::NameServers);
         }
@@ -57,8 +79,8 @@ impl Kubernetes {
     }
 
     /// The same but for the name servers, which the types TXT and PTR do not know.
-    pub(super) fn find_record<'a>(&self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
-        let node = Node::read(asked.labels());
+    pub(super) fn find_record<'a>(&'a self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
+        let node = Node::read(asked.labels(), asked.grammar());
         if !matches!(node, Node::Branch) && crate::zones::is_reverse(asked.name) {
             return Err(NoSuchName);
         }
@@ -66,7 +88,7 @@ impl Kubernetes {
             Node::Branch => Ok(Hit::Branch),
             Node::Nothing => Err(NoSuchName),
             Node::Namespace(tree, label) => self.find_namespace(tree, label),
-            Node::Service { owner, below } => self.find_service(owner, below),
+            Node::Service { owner, below } => self.find_service(asked, owner, below),
             Node::Pod { pod, namespace } => self.find_pod(pod, namespace),
         }
     }
@@ -77,37 +99,38 @@ impl Kubernetes {
         if exposed { Ok(Hit::Branch) } else { Err(NoSuchName) }
     }
 
-    fn find_service<'a>(&self, owner: &'a [u8], below: Below<'a>) -> Result<Hit<'a>, NoSuchName> {
-        let service = self.index().service(owner).filter(|s| self.exposes(&s.namespace)).ok_or(NoSuchName)?;
-        let definition = service.definition.as_ref().ok_or(NoSuchName)?;
+    fn find_service<'a>(&'a self, asked: &Asked<'a>, owner: &'a [u8], below: Below<'a>) -> Result<Hit<'a>, NoSuchName> {
+        let index = self.services_of(asked.zone);
+        let service = index.service(owner).filter(|s| self.exposes(&s.namespace)).ok_or(NoSuchName)?;
+        let mut selection = Selection { index, service, ports: Ports::ANY };
+        let definition = selection.definition().ok_or(NoSuchName)?;
         let external = match definition.backing {
             Backing::Nothing => return Err(NoSuchName),
             Backing::Name(_, NameKind::External) => true,
             Backing::Name(_, NameKind::InPlaceOfAddress) | Backing::Addresses(_) => {
-                if self.rules.ignore_empty && !self.has_endpoints(&service, Ports::ANY) {
+                if self.rules.ignore_empty && !selection.has_endpoints() {
                     return Err(NoSuchName);
                 }
                 false
             }
             Backing::Headless => false,
         };
-        let known = match below {
-            Below::Endpoint(host) => return self.find_endpoints(host, external),
-            Below::Ports(ports) if external => ports.are_any(),
-            Below::Ports(ports) if matches!(definition.backing, Backing::Headless) => {
-                self.has_endpoints(&service, ports)
+        let ports = match below {
+            Below::Ports(ports) => ports,
+            Below::Endpoint(host) => {
+                let known = !external && index.endpoint(host, |_, _| Some(())).is_some();
+                return if known { Ok(Hit::Endpoints(index, host)) } else { Err(NoSuchName) };
             }
-            Below::Ports(ports) => ports.are_in(&definition.ports),
         };
-        match below {
-            Below::Ports(ports) if known => Ok(Hit::Service(service, ports)),
-            _ => Err(NoSuchName),
-        }
-    }
-
-    fn find_endpoints<'a>(&self, host: &'a [u8], external: bool) -> Result<Hit<'a>, NoSuchName> {
-        let known = !external && self.index().endpoint(host, |_, _| Some(())).is_some();
-        if known { Ok(Hit::Endpoints(host)) } else { Err(NoSuchName) }
+        let (headless, has_ports) = (matches!(definition.backing, Backing::Headless), !definition.ports.is_empty());
+        let defined = if external { ports.are_any() } else { ports.are_in(&definition.ports) };
+        selection.ports = ports;
+        let known = match headless {
+            true => selection.has_endpoints(),
+            // An import has a name for its ports only (spec 8).
+            false => defined && (has_ports || !asked.zone.multicluster),
+        };
+        if known { Ok(Hit::Service(selection)) } else { Err(NoSuchName) }
     }
 
     fn find_pod<'a>(&self, pod: &'a [u8], namespace: &[u8]) -> Result<Hit<'a>, NoSuchName> {
@@ -134,29 +157,19 @@ impl Kubernetes {
         if known { Ok(Hit::Pod(pod, address.to_canonical())) } else { Err(NoSuchName) }
     }
 
-    /// Whether names of a namespace are answered.
+    /// Whether names of a namespace are answered; of those that imports are in, the cluster itself knows which exist.
     fn exposes(&self, namespace: &Namespace) -> bool {
-        namespace.exists() && self.rules.lists(&namespace.label)
+        let exists = namespace.exists() || self.index().namespace_exists(&namespace.label);
+        exists && self.rules.lists(&namespace.label)
     }
+}
 
-    /// Whether a service has ready endpoints with one of `ports`.
-    fn has_endpoints(&self, service: &Service, ports: Ports<'_>) -> bool {
-        self.index().slices_of(service).any(|slice| slice.len() > 0 && ports.are_in(&slice.ports))
-    }
-
-    /// The other name that a name leads to, if it does.
-    pub(super) fn leads_to(&self, hit: &Hit<'_>) -> Option<Name> {
-        let owned = |wire: &[u8]| NameRef::read(wire).map(NameRef::to_name);
-        match hit {
-            Hit::Service(service, ports) => match &service.definition.as_ref()?.backing {
-                Backing::Name(name, _) => owned(name),
-                Backing::Headless => {
-                    let mut slices = self.index().slices_of(service).filter(|s| ports.are_in(&s.ports));
-                    slices.find_map(|slice| owned(slice.names.first()?))
-                }
-                Backing::Addresses(_) | Backing::Nothing => None,
-            },
-            Hit::Endpoints(host) => self.index().endpoint(host, |slice, entry| {
+impl Hit<'_> {
+    /// The other name that the name leads to, if it does.
+    pub fn leads_to(&self) -> Option<Name> {
+        match self {
+            Hit::Service(selection) => selection.leads_to(),
+            Hit::Endpoints(index, host) => index.endpoint(host, |slice, entry| {
                 let number = entry.checked_sub(slice.addresses.len())?;
                 owned(slice.names.get(number)?)
             }),

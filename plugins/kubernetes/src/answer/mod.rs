@@ -5,6 +5,7 @@ mod apex;
 mod find;
 mod name;
 mod reverse;
+mod selection;
 mod service;
 mod target;
 
@@ -12,6 +13,7 @@ mod target;
 mod tests;
 
 use crate::Kubernetes;
+use crate::index::Index;
 use crate::zones::Zone;
 use api::{Name, NameRef, Owner, Question, RecordType, Reply, Section};
 use find::{Asked, Hit, NoSuchName};
@@ -55,7 +57,7 @@ impl<'a> Request<'a> {
     /// The name asked for.
     fn asked(&self) -> Asked<'a> {
         let name_servers = self.zone.name_servers && self.is_plain();
-        Asked { name: self.question.name(), zone: self.offset, name_servers }
+        Asked { name: self.question.name(), zone: self.zone, offset: self.offset, name_servers }
     }
 }
 
@@ -85,7 +87,7 @@ impl Kubernetes {
             RecordType::MX => self.find(&asked).into(),
             RecordType::SOA => {
                 if request.offset == 0 {
-                    self.soa(request.question, 0, Section::Answer, reply);
+                    self.soa(request, Section::Answer, reply);
                 }
                 Verdict::Answered
             }
@@ -103,15 +105,20 @@ impl Kubernetes {
                 Some(address) => self.has_pointer(address),
                 None => self.find_record(&asked).is_ok(),
             },
-            RecordType::TXT => asked.is_version() || !matches!(self.find_record(&asked), Err(_) | Ok(Hit::Branch)),
+            RecordType::TXT => asked.is_version() || self.find_record(&asked).is_ok_and(|hit| !hit.is_bare()),
             _ => self.find(&asked).is_ok(),
         }
+    }
+
+    /// What is known of the services of a zone.
+    pub(crate) fn services_of(&self, zone: &Zone) -> &Index {
+        self.cluster.imports.as_deref().filter(|_| zone.multicluster).unwrap_or_else(|| self.index())
     }
 
     /// The one CNAME of a name that leads to another.
     fn alias(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
         let found = self.find(&request.asked());
-        if let Some(target) = found.as_ref().ok().and_then(|hit| self.leads_to(hit)) {
+        if let Some(target) = found.as_ref().ok().and_then(Hit::leads_to) {
             self.cname(Owner::Question, target.as_ref(), reply);
         }
         found.into()
@@ -125,7 +132,7 @@ impl Kubernetes {
             return Verdict::Answered;
         }
         match self.find_record(&asked) {
-            Ok(Hit::Branch) => Verdict::NoSuchName,
+            Ok(hit) if hit.is_bare() => Verdict::NoSuchName,
             found => found.into(),
         }
     }
@@ -141,14 +148,14 @@ impl Kubernetes {
         reply.push(Section::Answer, owner, RecordType::CNAME, self.rules.ttl, |d| d.name(target));
     }
 
-    /// The SOA record of the zone that begins at `offset` in the question.
-    pub(crate) fn soa(&self, question: &Question, offset: usize, section: Section, reply: &mut Reply) {
-        debug_assert!(offset < question.name().as_bytes().len());
-        let ttl = self.rules.ttl;
+    /// The SOA record of the zone.
+    pub(crate) fn soa(&self, request: &Request<'_>, section: Section, reply: &mut Reply) {
+        let offset = request.offset;
+        let (ttl, serial) = (self.rules.ttl, self.services_of(request.zone).serial());
         reply.push(section, Owner::Suffix(offset), RecordType::SOA, ttl.min(NEGATIVE_TTL), |d| {
             d.under_question_compressed(b"\x02ns\x03dns", offset);
             d.under_question_compressed(b"\x0ahostmaster", offset);
-            [self.index().serial(), 7200, 1800, 86_400, ttl].into_iter().for_each(|n| d.u32(n));
+            [serial, 7200, 1800, 86_400, ttl].into_iter().for_each(|n| d.u32(n));
         });
     }
 }

@@ -34,12 +34,21 @@ pub enum Tree {
     Pods,
 }
 
+/// Which names a zone has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Grammar {
+    /// Those of one cluster.
+    Plain,
+    /// Endpoints may stand in front of the name of a cluster.
+    Multicluster,
+}
+
 /// What stands in front of a service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Below<'a> {
     /// Nothing, or port and protocol.
     Ports(Ports<'a>),
-    /// A host; the labels of host, service and namespace.
+    /// A host; the labels of host, cluster (of what is imported), service and namespace.
     Endpoint(&'a [u8]),
 }
 
@@ -55,7 +64,7 @@ const LABELS: usize = 5;
 
 impl Node<'_> {
     /// Reads the labels in front of a zone.
-    pub fn read(labels: &[u8]) -> Node<'_> {
+    pub fn read(labels: &[u8], grammar: Grammar) -> Node<'_> {
         let (mut starts, mut count, mut at) = ([0; LABELS], 0, 0);
         while at < labels.len() {
             let Some(start) = starts.get_mut(count) else { return Node::Nothing };
@@ -80,10 +89,15 @@ impl Node<'_> {
         let below = match (start(4), start(5)) {
             (None, _) => Below::Ports(Ports::ANY),
             (Some(host), None) => Below::Endpoint(&labels[host..top]),
-            (Some(protocol), Some(port)) => Below::Ports(Ports {
-                port: without_underscore(&labels[port + 1..protocol]),
-                protocol: without_underscore(&labels[protocol + 1..service]),
-            }),
+            (Some(protocol), Some(port)) => {
+                let (first, second) = (&labels[port + 1..protocol], &labels[protocol + 1..service]);
+                let underscored = first.starts_with(b"_") || second.starts_with(b"_");
+                if grammar == Grammar::Multicluster && !underscored {
+                    Below::Endpoint(&labels[port..top])
+                } else {
+                    Below::Ports(Ports { port: without_underscore(first), protocol: without_underscore(second) })
+                }
+            }
         };
         Node::Service { owner, below }
     }
@@ -150,7 +164,24 @@ mod tests {
         ] {
             let name = if text.is_empty() { Name::root() } else { Name::from_text(text).unwrap() };
             let (_, labels) = name.as_bytes().split_last().unwrap();
-            assert_eq!(Node::read(labels), node, "{text}");
+            assert_eq!(Node::read(labels, Grammar::Plain), node, "{text}");
+        }
+    }
+
+    #[test]
+    fn clusters_stand_in_front_of_imports() {
+        let ports = |port, protocol| Below::Ports(Ports { port, protocol });
+        for (text, below) in [
+            ("w.n.svc", ports(b"", b"")),
+            ("e.w.n.svc", Below::Endpoint(b"\x01e\x01w\x01n")),
+            ("e.c.w.n.svc", Below::Endpoint(b"\x01e\x01c\x01w\x01n")),
+            ("_http.tcp.w.n.svc", ports(b"http", b"tcp")),
+            ("http._tcp.w.n.svc", ports(b"http", b"tcp")),
+        ] {
+            let name = Name::from_text(text).unwrap();
+            let (_, labels) = name.as_bytes().split_last().unwrap();
+            let node = Node::Service { owner: b"\x01w\x01n", below };
+            assert_eq!(Node::read(labels, Grammar::Multicluster), node, "{text}");
         }
     }
 

@@ -39,7 +39,7 @@ impl Kubernetes {
         self.index().endpoint_address(address, |slice, entry| {
             if self.points_into(&slice.namespace) {
                 let mut space = HostSpace::default();
-                self.pointer([slice.host(entry, &mut space), &slice.owner], reply);
+                self.pointer([slice.host(entry, &mut space), slice.service()], reply);
             }
             reply.overflowed().then_some(())
         });

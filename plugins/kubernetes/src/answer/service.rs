@@ -2,10 +2,11 @@
 
 use super::find::Hit;
 use super::name::Ports;
+use super::selection::Selection;
 use super::target::{Target, owner};
 use super::{Request, Verdict};
 use crate::Kubernetes;
-use crate::index::{Addresses, Backing, HostSpace, Port, Service, Slice};
+use crate::index::{Addresses, Backing, HostSpace, Index, Port, Slice};
 use api::{NameRef, RecordType, Reply, Section};
 use std::net::IpAddr;
 
@@ -20,62 +21,14 @@ impl Kubernetes {
         match hit {
             Hit::Branch | Hit::NameServers => (),
             Hit::Pod(pod, address) => writer.pod(pod, address),
-            Hit::Endpoints(host) => self.endpoint_services(host, &mut writer),
-            Hit::Service(service, ports) => {
-                let Some(definition) = &service.definition else { return Verdict::Answered };
-                match &definition.backing {
-                    Backing::Addresses(addresses) => writer.cluster(&service, ports, &definition.ports, addresses),
-                    Backing::Headless => self.headless_services(&service, ports, &mut writer),
-                    Backing::Name(..) | Backing::Nothing => (),
-                }
-            }
+            Hit::Endpoints(index, host) => writer.endpoints(index, host),
+            Hit::Service(selection) => match selection.definition().map(|d| &d.backing) {
+                Some(Backing::Addresses(addresses)) => writer.cluster(&selection, addresses),
+                Some(Backing::Headless) => writer.headless(&selection),
+                Some(Backing::Name(..) | Backing::Nothing) | None => (),
+            },
         }
         Verdict::Answered
-    }
-
-    /// Each port of each endpoint of a headless service.
-    fn headless_services(&self, service: &Service, ports: Ports<'_>, writer: &mut Writer<'_, '_>) {
-        let slices = || self.index().slices_of(service).enumerate().filter(|(_, s)| ports.are_in(&s.ports));
-        writer.weigh(slices().map(|(_, s)| s.addresses.len() * ports.count(&s.ports)).sum());
-        let mut seen = Seen::default();
-        for (_, slice) in slices() {
-            for entry in 0..slice.addresses.len() {
-                if writer.reply.overflowed() {
-                    return;
-                }
-                writer.ports(&slice, entry, ports, &mut seen);
-            }
-        }
-        for (number, slice) in slices().filter(|(_, s)| has_number(ports, &s.ports)) {
-            for entry in 0..slice.addresses.len() {
-                if writer.reply.overflowed() {
-                    return;
-                }
-                if !self.repeats(service, ports, (number, &slice, entry)) {
-                    writer.glue(&slice, entry);
-                }
-            }
-        }
-    }
-
-    /// Each port of the endpoints with this host.
-    fn endpoint_services(&self, host: &[u8], writer: &mut Writer<'_, '_>) {
-        let each = |look: &mut dyn FnMut(&Slice, usize)| {
-            self.index().endpoint(host, |slice, entry| {
-                (entry < slice.addresses.len()).then(|| look(slice, entry));
-                None::<()>
-            });
-        };
-        let mut pairs = 0;
-        each(&mut |slice, _| pairs += Ports::ANY.count(&slice.ports));
-        writer.weigh(pairs);
-        let mut seen = Seen::default();
-        each(&mut |slice, entry| writer.ports(slice, entry, Ports::ANY, &mut seen));
-        each(&mut |slice, entry| {
-            if has_number(Ports::ANY, &slice.ports) && !writer.has_glue(slice, entry) {
-                writer.glue(slice, entry);
-            }
-        });
     }
 }
 
@@ -114,10 +67,60 @@ impl Writer<'_, '_> {
         self.address(target, address);
     }
 
+    /// Each port of each endpoint of a headless service.
+    fn headless(&mut self, selection: &Selection<'_>) {
+        let ports = selection.ports;
+        self.weigh(selection.slices().map(|s| s.addresses.len() * ports.count(&s.ports)).sum());
+        let mut seen = Seen::default();
+        for slice in selection.slices() {
+            for entry in 0..slice.addresses.len() {
+                if self.reply.overflowed() {
+                    return;
+                }
+                self.ports(&slice, entry, ports, &mut seen);
+            }
+        }
+        for (number, slice) in selection.slices().enumerate().filter(|(_, s)| has_number(ports, &s.ports)) {
+            for entry in 0..slice.addresses.len() {
+                if self.reply.overflowed() {
+                    return;
+                }
+                if !selection.repeats((number, &slice, entry)) {
+                    self.glue(&slice, entry);
+                }
+            }
+        }
+    }
+
+    /// Each port of the endpoints with this host.
+    fn endpoints(&mut self, index: &Index, host: &[u8]) {
+        let each = |look: &mut dyn FnMut(&Slice, usize)| {
+            index.endpoint(host, |slice, entry| {
+                (entry < slice.addresses.len()).then(|| look(slice, entry));
+                None::<()>
+            });
+        };
+        let mut pairs = 0;
+        each(&mut |slice, _| pairs += Ports::ANY.count(&slice.ports));
+        self.weigh(pairs);
+        let mut seen = Seen::default();
+        each(&mut |slice, entry| self.ports(slice, entry, Ports::ANY, &mut seen));
+        each(&mut |slice, entry| {
+            if has_number(Ports::ANY, &slice.ports) && !self.has_glue(slice, entry) {
+                self.glue(slice, entry);
+            }
+        });
+    }
+
     /// Ports of a service with cluster addresses.
-    fn cluster(&mut self, service: &Service, ports: Ports<'_>, all: &[Port], addresses: &Addresses) {
-        let mut target = Target::new();
-        let Some(target) = target.write([&service.owner, b"", b"\x03svc"], self.request.suffix()) else { return };
+    fn cluster(&mut self, selection: &Selection<'_>, addresses: &Addresses) {
+        let (ports, mut target) = (selection.ports, Target::new());
+        let labels: [&[u8]; 3] = [&selection.service.owner, b"", b"\x03svc"];
+        let Some(target) = target.write(labels, self.request.suffix()) else { return };
+        let all = selection.definition().map_or(&[][..], |d| &d.ports);
+        if addresses.len() == 0 {
+            return;
+        }
         self.weigh(ports.count(all) * addresses.len());
         let numbers = || ports.among(all).filter_map(|p| p.number);
         for (at, number) in numbers().enumerate() {
@@ -134,7 +137,7 @@ impl Writer<'_, '_> {
     fn ports(&mut self, slice: &Slice, entry: usize, ports: Ports<'_>, seen: &mut Seen) {
         let (mut space, mut target) = (HostSpace::default(), Target::new());
         let host = slice.host(entry, &mut space);
-        let Some(target) = target.write([host, &slice.owner, b"\x03svc"], self.request.suffix()) else { return };
+        let Some(target) = self.endpoint(host, slice, &mut target) else { return };
         for number in ports.among(&slice.ports).filter_map(|p| p.number) {
             if !(seen.maybe(host, number) && self.has_srv(number, target)) {
                 self.srv(number, target);
@@ -152,11 +155,17 @@ impl Writer<'_, '_> {
     /// The address of one endpoint.
     fn glue(&mut self, slice: &Slice, entry: usize) {
         let (mut space, mut target) = (HostSpace::default(), Target::new());
-        let labels = [slice.host(entry, &mut space), &slice.owner, b"\x03svc"];
-        if let (Some(target), Some(address)) = (target.write(labels, self.request.suffix()), slice.addresses.get(entry))
-        {
+        let target = self.endpoint(slice.host(entry, &mut space), slice, &mut target);
+        if let (Some(target), Some(address)) = (target, slice.addresses.get(entry)) {
             self.address(target, address);
         }
+    }
+
+    /// The name of an endpoint. In a multicluster zone it has one only if it is known where it was imported from: CoreDNS makes
+    /// an empty label of that.
+    fn endpoint<'t>(&self, host: &[u8], slice: &Slice, target: &'t mut Target) -> Option<NameRef<'t>> {
+        let named = slice.has_cluster() || !self.request.zone.multicluster;
+        named.then(|| target.write([host, &slice.owner, b"\x03svc"], self.request.suffix()))?
     }
 
     /// Whether the address of one endpoint is there already; all that are there belong to one host.

@@ -27,11 +27,34 @@ fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
     let slice = json!({"metadata": labels, "endpoints": [{"addresses": ["10.244.0.1"]}]});
     writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
     writer.end_list(Kind::Service, 1);
-    let zones = ["cluster.local.", "in-addr.arpa."].map(str::to_owned);
+    let imports = imports(index.clone());
+    let zones = ["cluster.local.", "set.local.", "in-addr.arpa."].map(str::to_owned);
     let (namespaces, local, search) = (Vec::new(), Vec::new(), Vec::new());
     let rules = Rules { ttl: 5, pods: Pods::Insecure, ignore_empty: false, namespaces, local, search };
-    let cluster = Arc::new(Cluster { index });
-    Kubernetes { zones: Zones::new(&zones).unwrap(), rules, fallthrough, cluster }
+    let cluster = Arc::new(Cluster { index, imports: Some(imports) });
+    let mut zones = Zones::new(&zones).unwrap();
+    zones.set_multicluster(&["set.local.".into()]);
+    Kubernetes { zones, rules, fallthrough, cluster }
+}
+
+/// An import of each kind in namespace `n`.
+fn imports(cluster: Arc<Index>) -> Arc<Index> {
+    let (index, mut writer) = Index::of_imports(cluster, &[], Options::default());
+    for (name, spec) in [
+        ("web", json!({"type": "ClusterSetIP", "ips": ["10.112.0.1"], "ports": [{"name": "http", "port": 80}]})),
+        ("portless", json!({"type": "ClusterSetIP", "ips": ["10.112.0.2"]})),
+        ("pending", json!({"type": "ClusterSetIP", "ports": [{"port": 80}]})),
+        ("headless", json!({"type": "Headless"})),
+    ] {
+        let import = json!({"metadata": {"name": name, "namespace": "n"}, "spec": spec});
+        writer.put_import(&Deserialize::deserialize(&import).unwrap(), 1);
+    }
+    let labels = json!({"multicluster.kubernetes.io/service-name": "headless",
+                        "multicluster.kubernetes.io/source-cluster": "east"});
+    let metadata = json!({"name": "h-1", "namespace": "n", "labels": labels});
+    let slice = json!({"metadata": metadata, "endpoints": [{"addresses": ["10.244.1.1"]}]});
+    writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
+    index
 }
 
 #[test]
@@ -57,6 +80,19 @@ fn what_would_be_answered_is_known_beforehand() {
         "1.0.244.10.in-addr.arpa",
         "2.0.244.10.in-addr.arpa",
         "in-addr.arpa",
+        "set.local",
+        "n.svc.set.local",
+        "web.n.svc.set.local",
+        "_http._tcp.web.n.svc.set.local",
+        "http.tcp.web.n.svc.set.local",
+        "portless.n.svc.set.local",
+        "pending.n.svc.set.local",
+        "headless.n.svc.set.local",
+        "10-244-1-1.east.headless.n.svc.set.local",
+        "10-244-1-1.west.headless.n.svc.set.local",
+        "10-244-1-1.headless.n.svc.set.local",
+        "out.n.svc.set.local",
+        "10-0-0-1.n.pod.set.local",
     ];
     for (name, rtype) in names.iter().flat_map(|n| ["A", "SRV", "TXT", "PTR", "SOA", "NS", "MX"].map(|t| (n, t))) {
         let question = format!("{name} {rtype}");

@@ -48,6 +48,14 @@ impl Outage {
                     format!("the Kubernetes API at {} cannot be reached: {why}; answers stay as they are", self.origin);
                 (Wrong::Unreachable, line)
             }
+            Failure::Status { code: 404, .. } => {
+                let line = format!(
+                    "{kind} are not known to {}, maybe because they are not installed there: {failure}; until they are, names \
+                     that do not exist are answered with SERVFAIL",
+                    self.origin
+                );
+                (Wrong::Status(404), line)
+            }
             Failure::Status { code, .. } => {
                 let line = format!("cannot watch {kind} at {}: {failure}; answers stay as they are", self.origin);
                 (Wrong::Status(*code), line)

@@ -69,8 +69,11 @@ pub struct Port {
 pub struct Slice {
     /// The name of the object.
     pub name: Box<[u8]>,
-    /// As of [`Service::owner`].
+    /// What names of its endpoints end in: the labels of the cluster that it was imported from, if it was, and those of
+    /// [`Service::owner`].
     pub owner: Box<[u8]>,
+    /// Octets of the cluster's labels in `owner`.
+    cluster: u8,
     /// The namespace it is in.
     pub namespace: Arc<Namespace>,
     /// Of every entry.
@@ -119,7 +122,8 @@ pub struct Namespace {
 /// What a slice is made of; see the fields of [`Slice`].
 pub struct SliceParts<'a> {
     pub name: &'a [u8],
-    pub owner: &'a [u8],
+    pub cluster: &'a [u8],
+    pub service: &'a [u8],
     pub namespace: Arc<Namespace>,
     pub ports: Arc<[Port]>,
     pub v4: Vec<([u8; 4], bool, Host)>,
@@ -139,7 +143,8 @@ impl Slice {
         let hosts = parts.v4.iter().map(|e| &e.2).chain(parts.v6.iter().map(|e| &e.2));
         Slice {
             name: parts.name.into(),
-            owner: parts.owner.into(),
+            owner: [parts.cluster, parts.service].concat().into(),
+            cluster: parts.cluster.len() as u8,
             namespace: parts.namespace,
             ports: parts.ports,
             repeats: addresses.repeats(),
@@ -147,6 +152,16 @@ impl Slice {
             hosts: Hosts::pack(hosts.chain(parts.names.iter().map(|e| &e.1))),
             names: parts.names.into_iter().map(|e| e.0).collect(),
         }
+    }
+
+    /// The labels of its service and namespace; empty where it belongs to no service.
+    pub fn service(&self) -> &[u8] {
+        &self.owner[usize::from(self.cluster)..]
+    }
+
+    /// Whether the cluster that it was imported from is known.
+    pub fn has_cluster(&self) -> bool {
+        self.cluster > 0
     }
 
     /// How many entries there are.

@@ -15,7 +15,7 @@ mod writer;
 mod tests;
 
 pub use addresses::{AddressText, Addresses, HostSpace};
-pub use entry::{Backing, NameKind, Namespace, Pod, Port, Service, Slice};
+pub use entry::{Backing, Definition, NameKind, Namespace, Pod, Port, Service, Slice};
 pub use labels::KeptLabels;
 pub use slots::Found;
 pub use writer::{Kind, Options, Writer};
@@ -47,7 +47,19 @@ pub struct Index {
 impl Index {
     /// An empty index and what fills it; `kinds` are those that must be listed once before it is whole.
     pub fn new(kinds: &[Kind], options: Options) -> (Arc<Index>, Writer) {
-        let index = Arc::new(Index {
+        let index = Arc::new(Index::empty(kinds));
+        (index.clone(), Writer::new(index, None, options))
+    }
+
+    /// An empty index of what other clusters export to this one, beside the index of the cluster itself, which alone knows
+    /// the namespaces.
+    pub fn of_imports(cluster: Arc<Index>, kinds: &[Kind], options: Options) -> (Arc<Index>, Writer) {
+        let index = Arc::new(Index::empty(kinds));
+        (index.clone(), Writer::new(index, Some(cluster), options))
+    }
+
+    fn empty(kinds: &[Kind]) -> Index {
+        Index {
             hasher: foldhash::fast::RandomState::default(),
             services: Slots::new(),
             service_names: Tags::new(),
@@ -61,8 +73,7 @@ impl Index {
             namespace_names: Tags::new(),
             serial: AtomicU32::new(0),
             unsynced: AtomicU8::new(kinds.iter().fold(0, |bits, k| bits | k.bit())),
-        });
-        (index.clone(), Writer::new(index, options))
+        }
     }
 
     /// Whether everything has been listed once.
@@ -82,16 +93,17 @@ impl Index {
 
     /// The service of a slice.
     pub fn service_of(&self, slice: &Slice) -> Option<Found<Service>> {
-        self.service(&slice.owner)
+        self.service(slice.service())
     }
 
     /// The slices of a service.
     pub fn slices_of(&self, service: &Service) -> impl Iterator<Item = Found<Slice>> {
-        service.slices.iter().filter_map(|&slot| self.slices.get(slot)).filter(|s| s.owner == service.owner)
+        service.slices.iter().filter_map(|&slot| self.slices.get(slot)).filter(|s| *s.service() == *service.owner)
     }
 
     /// Calls `look` with each entry of a service's slices whose host is the first label of `name`, until it returns
-    /// something. `name` are the labels of host, service and namespace, lower-case, in wire form without the root.
+    /// something. `name` are the labels of host, cluster (of what is imported), service and namespace, lower-case, in wire
+    /// form without the root.
     pub fn endpoint<R>(&self, name: &[u8], mut look: impl FnMut(&Slice, usize) -> Option<R>) -> Option<R> {
         let host = entry::first_label(name);
         let owner = &name[host.len()..];

@@ -33,6 +33,7 @@ impl Fixture {
         match object["kind"].as_str().unwrap() {
             "Service" => self.writer.put_service(&serde_json::from_str(&text).unwrap(), self.now),
             "EndpointSlice" => self.writer.put_slice(&serde_json::from_str(&text).unwrap(), self.now),
+            "ServiceImport" => self.writer.put_import(&serde_json::from_str(&text).unwrap(), self.now),
             "Pod" => self.writer.put_pod(&serde_json::from_str(&text).unwrap(), self.now),
             _ => self.writer.put_namespace(&serde_json::from_str::<objects::Namespace>(&text).unwrap().metadata),
         }
@@ -44,8 +45,8 @@ impl Fixture {
         let text = json!({"name": name, "namespace": "d"}).to_string();
         let metadata: objects::Metadata = serde_json::from_str(&text).unwrap();
         match kind {
-            Kind::Service => self.writer.delete_service(&metadata, self.now),
-            Kind::EndpointSlice => self.writer.delete_slice(&metadata, self.now),
+            Kind::Service | Kind::ServiceImport => self.writer.delete_service(&metadata, self.now),
+            Kind::EndpointSlice | Kind::ImportedSlice => self.writer.delete_slice(&metadata, self.now),
             Kind::Pod => self.writer.delete_pod(&metadata, self.now),
             Kind::Namespace => self.writer.delete_namespace(&metadata),
         }
@@ -278,6 +279,8 @@ fn nonsense_is_remarked_and_left_out() {
         json!({"kind": "Service", "metadata": {"name": "a", "namespace": "d"}, "spec": {"clusterIP": "1.2.3.4", "ports": [{"port": 70000}]}}),
         json!({"kind": "Service", "metadata": {"name": "a", "namespace": "d"}, "spec": {"type": "ExternalName", "externalName": long}}),
         json!({"kind": "EndpointSlice", "metadata": {"name": "a"}}),
+        json!({"kind": "ServiceImport", "metadata": {"name": "a.b", "namespace": "d"}}),
+        json!({"kind": "ServiceImport", "metadata": {"name": "a", "namespace": "d"}, "spec": {"ips": ["web"]}}),
         slice("a", "a", &["10.0.0.1=a..b"]),
         slice("a", "a", &[".."]),
         json!({"kind": "Pod", "metadata": {"name": "p"}, "status": {"podIP": "10.0.0.1"}}),
@@ -288,6 +291,44 @@ fn nonsense_is_remarked_and_left_out() {
         f.put(object.clone());
         assert_eq!(f.writer.take_remarks().len(), 1, "{object}");
     }
+}
+
+#[test]
+fn imports_stand_beside_the_cluster() {
+    let mut own = Fixture::new();
+    let (index, writer) = Index::of_imports(own.index.clone(), &[Kind::ServiceImport], Options::default());
+    let mut f = Fixture { index, writer, now: 100 };
+    let import = |ips: &[&str], port: u16| {
+        json!({"kind": "ServiceImport", "metadata": {"name": "h", "namespace": "d"},
+               "spec": {"type": if ips.is_empty() { "Headless" } else { "ClusterSetIP" }, "ips": ips, "ports": [{"port": port}]}})
+    };
+    let imported = |cluster: &str, endpoints: &[&str]| {
+        let mut slice = slice(&format!("h-{cluster}"), "", endpoints);
+        slice["metadata"]["labels"] = json!({"multicluster.kubernetes.io/service-name": "h", "multicluster.kubernetes.io/source-cluster": cluster});
+        slice
+    };
+    let serials = |own: &Fixture, f: &Fixture| (own.index.serial(), f.index.serial());
+    f.put(import(&[], 80)).put(imported("East", &["10.0.0.1", "10.0.0.2=Two"])).put(imported("", &["10.0.0.3"]));
+    assert_eq!(serials(&own, &f), (103, 0), "what is new counts for the cluster's own zones");
+    let at = |f: &Fixture, labels: &[&str]| f.index.endpoint(&wire(labels), |slice, _| Some(slice.has_cluster()));
+    assert_eq!(at(&f, &["10-0-0-1", "east", "h", "d"]), Some(true));
+    assert_eq!(at(&f, &["two", "east", "h", "d"]), Some(true));
+    assert_eq!(at(&f, &["10-0-0-3", "h", "d"]), Some(false));
+    for nothing in [&["two", "h", "d"][..], &["two", "west", "h", "d"], &["10-0-0-3", "east", "h", "d"]] {
+        assert_eq!(at(&f, nothing), None, "{nothing:?}");
+    }
+    let h = f.index.service(&wire(&["h", "d"])).unwrap();
+    assert_eq!(f.index.slices_of(&h).map(|s| s.len()).sum::<usize>(), 3);
+    f.put(import(&["10.112.0.1"], 80));
+    assert_eq!(serials(&own, &f), (103, 104), "type");
+    f.put(import(&["10.112.0.2"], 80));
+    assert_eq!(serials(&own, &f), (103, 104), "address");
+    f.put(import(&["10.112.0.2"], 81)).put(imported("East", &["10.0.0.1"]));
+    assert_eq!(serials(&own, &f), (103, 107), "ports, endpoints");
+    f.delete(Kind::ServiceImport, "h").delete(Kind::ImportedSlice, "h-East");
+    assert_eq!(serials(&own, &f), (109, 107));
+    own.put(service("web", &["10.96.0.1"]));
+    assert!(f.index.service(&wire(&["web", "d"])).is_none());
 }
 
 /// 10,000 services with 10 endpoints each, every fifth of them headless with host names. Measured in a process of its

@@ -2,13 +2,14 @@
 
 mod convert;
 mod pods;
+mod services;
 mod slices;
 
-use super::entry::{Backing, Definition, Namespace, Pod, Port, Service};
+use super::Index;
+use super::entry::{Backing, Namespace, Pod, Port};
 use super::labels::{KeptLabels, LabelSet};
 use super::slots::Free;
 use super::tags::Tags;
-use super::{Index, entry};
 use crate::objects;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use std::sync::atomic::Ordering;
 /// Every function takes `now`, the Unix time that becomes the zone's serial where the change is one that counts.
 pub struct Writer {
     index: Arc<Index>,
+    /// The index of the cluster itself, where this one is of imports.
+    cluster: Option<Arc<Index>>,
     options: Options,
     services: Kept,
     slices: Kept,
@@ -50,11 +53,20 @@ pub enum Kind {
     Namespace,
     /// v1 Pod.
     Pod,
+    /// multicluster.x-k8s.io/v1alpha1 ServiceImport.
+    ServiceImport,
+    /// discovery.k8s.io/v1 EndpointSlice of a ServiceImport.
+    ImportedSlice,
 }
 
 impl Kind {
     pub(super) fn bit(self) -> u8 {
         1 << self as u8
+    }
+
+    /// Whether objects of this kind tell of other clusters: they stand in an index of their own.
+    pub fn is_imported(self) -> bool {
+        matches!(self, Kind::ServiceImport | Kind::ImportedSlice)
     }
 }
 
@@ -79,9 +91,10 @@ impl Kept {
 }
 
 impl Writer {
-    pub(super) fn new(index: Arc<Index>, options: Options) -> Self {
+    pub(super) fn new(index: Arc<Index>, cluster: Option<Arc<Index>>, options: Options) -> Self {
         Writer {
             index,
+            cluster,
             options,
             services: Kept::default(),
             slices: Kept::default(),
@@ -113,10 +126,10 @@ impl Writer {
         std::mem::take(&mut self.remarks)
     }
 
-    /// Where the name of a service leads now.
+    /// Where the name of a service of the cluster itself leads now.
     pub fn backing(&self, service: &str, namespace: &str) -> Option<Backing> {
         let owner = [convert::label(service)?, convert::label(namespace)?].concat();
-        Some(self.index.service(&owner)?.definition.as_ref()?.backing.clone())
+        Some(self.cluster().service(&owner)?.definition.as_ref()?.backing.clone())
     }
 
     /// A complete list of `kind` begins; its objects are put one by one.
@@ -128,8 +141,8 @@ impl Writer {
     pub fn end_list(&mut self, kind: Kind, now: u32) {
         for slot in self.kept(kind).missing() {
             match kind {
-                Kind::Service => self.undefine(slot, now),
-                Kind::EndpointSlice => self.remove_slice(slot, now),
+                Kind::Service | Kind::ServiceImport => self.undefine(slot, now),
+                Kind::EndpointSlice | Kind::ImportedSlice => self.remove_slice(slot, now),
                 Kind::Namespace => self.namespace_gone(slot),
                 Kind::Pod => self.remove_pod(slot, now),
             }
@@ -140,24 +153,23 @@ impl Writer {
 
     /// Adds or replaces a Service.
     pub fn put_service(&mut self, object: &objects::Service<'_>, now: u32) {
-        let metadata = &object.metadata;
-        let Some(owner) = self.owner(&metadata.name, &metadata.namespace) else { return };
-        let definition = self.definition(&object.spec);
-        let Some(slot) = self.service_slot(&owner) else { return };
-        self.services.note(slot);
-        let old = self.index.services.get_full(slot).expect("the slot was just found or made");
-        match &old.definition {
-            Some(before) if *before == definition => return,
-            Some(before) if same_for_serial(before, &definition) => (),
-            _ => self.touch(now),
+        if let Some(owner) = self.owner(&object.metadata) {
+            let definition = self.definition(&object.spec);
+            self.define(&owner, definition, now);
         }
-        self.tag_addresses(slot, old.definition.as_ref(), Some(&definition));
-        self.publish_service(slot, old.with_definition(Some(definition)));
     }
 
-    /// Removes a Service; its slices stay.
+    /// Adds or replaces a ServiceImport.
+    pub fn put_import(&mut self, object: &objects::ServiceImport<'_>, now: u32) {
+        if let Some(owner) = self.owner(&object.metadata) {
+            let definition = self.import(&object.spec);
+            self.define(&owner, definition, now);
+        }
+    }
+
+    /// Removes a Service or a ServiceImport; its slices stay.
     pub fn delete_service(&mut self, object: &objects::Metadata<'_>, now: u32) {
-        let found = self.owner(&object.name, &object.namespace).and_then(|owner| self.find_service(&owner));
+        let found = self.owner(object).and_then(|owner| self.find_service(&owner));
         if let Some(slot) = found {
             self.undefine(slot, now);
         }
@@ -173,7 +185,11 @@ impl Writer {
         if old.as_deref() == Some(&slice) {
             return;
         }
-        self.touch(now);
+        if old.is_some() {
+            self.touch(now);
+        } else {
+            self.counts(now);
+        }
         self.slice_names.insert(self.identity(&slice.name, &slice.namespace.label), slot);
         self.replace_slice(slot, old, Some(slice));
     }
@@ -232,62 +248,6 @@ impl Writer {
         }
     }
 
-    // Services.
-
-    /// The slot of what is known under `owner`, made if nothing is.
-    fn service_slot(&mut self, owner: &[u8]) -> Option<u32> {
-        if let Some(slot) = self.find_service(owner) {
-            return Some(slot);
-        }
-        let (_, namespace) = self.namespace(&owner[entry::first_label(owner).len()..])?;
-        let Some(slot) = self.services.free.take() else {
-            self.remark(FULL.into());
-            return None;
-        };
-        let (owner, slices) = (owner.into(), Box::default());
-        self.index
-            .services
-            .set(slot, Some(Arc::new(Service { owner, namespace, definition: None, slices, overlap: false })));
-        let service = self.index.services.get(slot)?;
-        self.index.service_names.insert(self.index.hash(&*service.owner), slot);
-        Some(slot)
-    }
-
-    /// Publishes what is left of a service, or removes it when nothing is.
-    fn publish_service(&mut self, slot: u32, service: Service) {
-        if service.definition.is_some() || !service.slices.is_empty() {
-            return self.index.services.set(slot, Some(Arc::new(service)));
-        }
-        self.index.service_names.remove(self.index.hash(&*service.owner), slot);
-        self.index.services.set(slot, None);
-        self.services.free.put(slot);
-    }
-
-    /// Takes the Service object away, and leaves what its slices say.
-    fn undefine(&mut self, slot: u32, now: u32) {
-        let Some(service) = self.index.services.get_full(slot) else { return };
-        if service.definition.is_some() {
-            self.touch(now);
-            self.tag_addresses(slot, service.definition.as_ref(), None);
-            self.publish_service(slot, service.with_definition(None));
-        }
-    }
-
-    fn tag_addresses(&self, slot: u32, old: Option<&Definition>, new: Option<&Definition>) {
-        let hashes = |d: Option<&Definition>| -> Vec<u64> {
-            match d.map(|d| &d.backing) {
-                Some(Backing::Addresses(a)) => a.canonical().map(|a| self.index.hash(a)).collect(),
-                _ => Vec::new(),
-            }
-        };
-        retag(&self.index.cluster_addresses, slot, &hashes(old), &hashes(new));
-    }
-
-    fn find_service(&self, owner: &[u8]) -> Option<u32> {
-        let index = &self.index;
-        index.service_names.find(index.hash(owner), |s| index.services.get(s).filter(|v| *v.owner == *owner).map(|_| s))
-    }
-
     // Namespaces.
 
     /// The namespace called `label`, made if it is not known.
@@ -337,43 +297,29 @@ impl Writer {
 
     fn kept(&mut self, kind: Kind) -> &mut Kept {
         match kind {
-            Kind::Service => &mut self.services,
-            Kind::EndpointSlice => &mut self.slices,
+            Kind::Service | Kind::ServiceImport => &mut self.services,
+            Kind::EndpointSlice | Kind::ImportedSlice => &mut self.slices,
             Kind::Namespace => &mut self.namespaces,
             Kind::Pod => &mut self.pods,
         }
     }
 
+    /// Notes that an object changed.
     fn touch(&self, now: u32) {
         self.index.serial.store(now, Ordering::Relaxed);
     }
 
+    /// Notes that there are more objects, or fewer; also of imports that is the serial of the cluster itself (spec 10.4).
+    fn counts(&self, now: u32) {
+        self.cluster().serial.store(now, Ordering::Relaxed);
+    }
+
+    fn cluster(&self) -> &Index {
+        self.cluster.as_ref().unwrap_or(&self.index)
+    }
+
     fn identity(&self, name: &[u8], namespace: &[u8]) -> u64 {
         self.index.hash((name, namespace))
-    }
-}
-
-impl Service {
-    fn with_definition(&self, definition: Option<Definition>) -> Service {
-        Service {
-            owner: self.owner.clone(),
-            namespace: self.namespace.clone(),
-            definition,
-            slices: self.slices.clone(),
-            overlap: self.overlap,
-        }
-    }
-}
-
-/// Whether the change from one definition to the other leaves the serial as it is (spec 10.4).
-fn same_for_serial(old: &Definition, new: &Definition) -> bool {
-    old.ports == new.ports && external_name(old) == external_name(new)
-}
-
-fn external_name(definition: &Definition) -> Option<&[u8]> {
-    match &definition.backing {
-        Backing::Name(name, entry::NameKind::External) => Some(name),
-        _ => None,
     }
 }
 

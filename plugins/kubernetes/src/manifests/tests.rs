@@ -1,7 +1,9 @@
 use super::*;
-use crate::index::{Index, Options};
+use crate::cluster::{Cluster, Source};
+use crate::index::Index;
+use crate::selector::Selector;
 use api::task::StopSource;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 const CLUSTER: &str = "
 apiVersion: v1
@@ -22,7 +24,7 @@ items:
 struct Fixture {
     folder: PathBuf,
     index: Arc<Index>,
-    writer: SharedWriter,
+    writers: Writers,
     manifests: Manifests,
 }
 
@@ -31,11 +33,17 @@ impl Fixture {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("poddns-manifests-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let (index, writer) = Index::new(&KINDS, Options::default());
-        let paths = vec![folder.clone()];
-        let all = Selector::default();
-        let manifests = Manifests { paths, labels: all.clone(), namespace_labels: all, kinds: KINDS.to_vec() };
-        Fixture { folder, index, writer: Arc::new(Mutex::new(writer)), manifests }
+        let config = Config {
+            source: Source::Manifests(vec![folder.clone()]),
+            labels: Selector::default(),
+            namespace_labels: Selector::default(),
+            kinds: vec![Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod],
+            pod_names: false,
+            kept_labels: Default::default(),
+        };
+        let (cluster, writers) = Cluster::empty(&config);
+        let manifests = Manifests { paths: vec![folder.clone()], config };
+        Fixture { folder, index: cluster.index, writers, manifests }
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -44,7 +52,7 @@ impl Fixture {
 
     fn load(&self) -> Vec<String> {
         let folder = format!("{}/", self.folder.display());
-        let problems = self.manifests.load(&self.writer, 7).unwrap();
+        let problems = self.manifests.load(&self.writers, 7).unwrap();
         problems.into_iter().map(|p| p.replace(&folder, "")).collect()
     }
 
@@ -76,6 +84,32 @@ fn lists_documents_and_folders_are_read() {
 }
 
 #[test]
+fn imports_are_read_and_kinds_of_other_groups_are_not() {
+    let mut f = Fixture::new("imports");
+    f.manifests.config.kinds.extend([Kind::ServiceImport, Kind::ImportedSlice]);
+    let (cluster, writers) = Cluster::empty(&f.manifests.config);
+    f.writers = writers;
+    let labels = "{multicluster.kubernetes.io/service-name: web, multicluster.kubernetes.io/source-cluster: east}";
+    f.write(
+        "a.yaml",
+        &format!(
+            "kind: Namespace\nmetadata: {{name: d}}\n---\n\
+             {{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: ServiceImport, metadata: {{name: web, namespace: d}}, \
+             spec: {{type: Headless}}}}\n---\n\
+             {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: web-1, namespace: d, labels: {labels}}}, \
+             endpoints: [{{addresses: [10.0.0.1]}}]}}\n---\n\
+             {{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {{name: k, namespace: d}}}}\n"
+        ),
+    );
+    assert_eq!(f.load(), Vec::<String>::new());
+    let imports = cluster.imports.as_ref().unwrap();
+    let web = imports.service(b"\x03web\x01d").unwrap();
+    assert_eq!(imports.slices_of(&web).map(|slice| slice.len()).sum::<usize>(), 1);
+    assert!(cluster.synced() && cluster.index.service(b"\x03web\x01d").is_none());
+    assert!(cluster.index.service(b"\x01k\x01d").is_none(), "a Service of Knative is another kind");
+}
+
+#[test]
 fn what_is_broken_is_named_and_the_rest_is_served() {
     let f = Fixture::new("broken");
     f.write("a.yaml", CLUSTER);
@@ -103,8 +137,8 @@ fn what_is_broken_is_named_and_the_rest_is_served() {
 #[test]
 fn selectors_and_phases_count() {
     let mut f = Fixture::new("selectors");
-    f.manifests.labels = Selector::parse("app=web").unwrap();
-    f.manifests.namespace_labels = Selector::parse("team").unwrap();
+    f.manifests.config.labels = Selector::parse("app=web").unwrap();
+    f.manifests.config.namespace_labels = Selector::parse("team").unwrap();
     let pod = |name: &str, phase: &str, ip: &str| {
         format!(
             "---\nkind: Pod\nmetadata: {{name: {name}, namespace: d, labels: {{app: web}}}}\nstatus: {{phase: {phase}, podIP: {ip}}}\n"
@@ -122,7 +156,7 @@ async fn changes_are_followed() {
     let f = Fixture::new("changes");
     f.write("a.yaml", CLUSTER);
     let source = StopSource::default();
-    let following = f.manifests.clone().follow(f.writer.clone(), Clock::system(), source.listen());
+    let following = f.manifests.clone().follow(f.writers.clone(), Clock::system(), source.listen());
     let changing = async {
         wait_for(|| f.has("web", "d")).await;
         f.write("a.yaml", &CLUSTER.replace("web", "shop"));
@@ -149,5 +183,5 @@ fn a_path_that_is_missing_is_named() {
     assert!(manifests.check().unwrap_err().contains("gone"));
     f.write("a.yaml", CLUSTER);
     f.load();
-    assert!(manifests.load(&f.writer, 8).is_err() && f.has("web", "d"), "nothing changes");
+    assert!(manifests.load(&f.writers, 8).is_err() && f.has("web", "d"), "nothing changes");
 }

@@ -9,7 +9,7 @@ use crate::selector::Selector;
 use crate::watch::RESYNC;
 use api::Fallthrough;
 use api::Setup;
-use api::corefile::{ConfigError, Cursor};
+use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::{GoDuration, parse_int, quote};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub struct Properties<'a> {
     pub namespaces: Vec<String>,
     pub fallthrough: Fallthrough,
     pub startup_timeout: Duration,
+    /// Zones of services that other clusters export.
+    pub multicluster: Vec<String>,
     /// The property that says where the cluster is read from.
     pub source_at: Option<Cursor<'a>>,
     endpoint: Option<String>,
@@ -48,6 +50,7 @@ impl Default for Properties<'_> {
             namespaces: Vec::new(),
             fallthrough: Fallthrough::default(),
             startup_timeout: Duration::from_secs(5),
+            multicluster: Vec::new(),
             source_at: None,
             endpoint: None,
             tls: None,
@@ -96,7 +99,11 @@ impl<'a> Properties<'a> {
             }
             "ignore" => self.ignore(c),
             "startup_timeout" => self.startup_timeout(c),
-            later @ ("multicluster" | "zonal") => Err(c.err(format!("property '{later}' is not supported yet"))),
+            "multicluster" => {
+                self.multicluster = value::zones_or(&c.remaining_args(), std::iter::empty());
+                Ok(())
+            }
+            later @ "zonal" => Err(c.err(format!("property '{later}' is not supported yet"))),
             unknown => Err(c.err(format!("unknown property '{unknown}'"))),
         }
     }
@@ -118,6 +125,9 @@ impl<'a> Properties<'a> {
         let mut kinds = vec![Kind::Service, Kind::Namespace];
         kinds.extend(self.endpoints.then_some(Kind::EndpointSlice));
         kinds.extend((self.pods == Pods::Verified).then_some(Kind::Pod));
+        if !self.multicluster.is_empty() {
+            kinds.extend([Kind::ServiceImport, Kind::ImportedSlice]);
+        }
         Config {
             source: self.source(),
             labels: self.labels.clone(),

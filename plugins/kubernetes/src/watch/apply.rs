@@ -4,7 +4,7 @@ use super::items::{Items, TooLarge};
 use super::known::Record;
 use crate::index::{Kind, Writer};
 use crate::metrics;
-use crate::objects::{AllLabels, EndpointSlice, Labels, Metadata, Namespace, Pod, Service, Text};
+use crate::objects::{AllLabels, EndpointSlice, Labels, Metadata, Namespace, Pod, Service, ServiceImport, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -83,9 +83,10 @@ impl Target<'_> {
     fn change(&mut self, json: &str, change: Change) -> serde_json::Result<String> {
         let done = match self.kind {
             Kind::Service => self.apply::<Service<'_>>(json, change),
-            Kind::EndpointSlice => self.apply::<EndpointSlice<'_>>(json, change),
+            Kind::EndpointSlice | Kind::ImportedSlice => self.apply::<EndpointSlice<'_>>(json, change),
             Kind::Namespace => self.apply::<Namespace<'_>>(json, change),
             Kind::Pod => self.apply::<Pod<'_>>(json, change),
+            Kind::ServiceImport => self.apply::<ServiceImport<'_>>(json, change),
         };
         let done = done.or_else(|e| {
             self.writer.remark(e.to_string());
@@ -213,6 +214,22 @@ impl<'a> Object<'a> for Service<'a> {
 
     fn put(&self, writer: &mut Writer, now: u32) {
         writer.put_service(self, now);
+    }
+
+    fn delete(&self, writer: &mut Writer, now: u32) {
+        writer.delete_service(&self.metadata, now);
+    }
+}
+
+impl<'a> Object<'a> for ServiceImport<'a> {
+    type Labels = Labels<'a>;
+
+    fn metadata(&self) -> &Metadata<'a, Self::Labels> {
+        &self.metadata
+    }
+
+    fn put(&self, writer: &mut Writer, now: u32) {
+        writer.put_import(self, now);
     }
 
     fn delete(&self, writer: &mut Writer, now: u32) {

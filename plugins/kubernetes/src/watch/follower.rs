@@ -30,6 +30,7 @@ pub struct Follower {
     after_doubt: Backoff,
     after_refusal: Backoff,
     away: Backoff,
+    unknown: Backoff,
     said: Said,
     freshness: Freshness,
 }
@@ -71,6 +72,7 @@ impl Follower {
             after_doubt: Backoff::new(LIST_CAP),
             after_refusal: Backoff::new(REFUSED_CAP),
             away: Backoff::new(AWAY_CAP),
+            unknown: Backoff::new(UNKNOWN_CAP),
             freshness,
         }
     }
@@ -156,6 +158,7 @@ impl Follower {
                 self.listing.streaming = true;
                 self.away.next(now)
             }
+            Failure::Status { code: 404, .. } => self.unknown.next(now),
             Failure::Status { retry_after, .. } => {
                 self.after_refusal.next(now).max(retry_after.unwrap_or_default().min(LONGEST_WAIT))
             }
@@ -373,5 +376,7 @@ const SHORT: Duration = Duration::from_secs(1);
 const LIST_CAP: Duration = Duration::from_millis(2500);
 /// A server that answers with errors is asked once in this time.
 const REFUSED_CAP: Duration = Duration::from_secs(1);
+/// A server that does not know this kind of objects is asked once in this time: custom resources may be installed later.
+const UNKNOWN_CAP: Duration = Duration::from_secs(15);
 /// A server that cannot be reached is tried once in this time.
 const AWAY_CAP: Duration = Duration::from_millis(500);

@@ -73,8 +73,11 @@ impl Watch {
         let query_start = path.len();
         let mut out = form_urlencoded::Serializer::for_suffix(path, query_start);
         out.extend_pairs(query);
-        if !self.labels.is_empty() {
-            out.append_pair("labelSelector", &self.labels);
+        let mut labels = vec![&*self.labels];
+        labels.extend((self.kind == Kind::ImportedSlice).then_some(IMPORTED));
+        labels.retain(|labels| !labels.is_empty());
+        if !labels.is_empty() {
+            out.append_pair("labelSelector", &labels.join(","));
         }
         if self.kind == Kind::Pod {
             out.append_pair("fieldSelector", LIVE_PODS);
@@ -89,19 +92,22 @@ fn collection(kind: Kind) -> String {
     use kube::Resource;
     match kind {
         Kind::Service => v1::Service::url_path(&(), None),
-        Kind::EndpointSlice => discovery::EndpointSlice::url_path(&(), None),
+        Kind::EndpointSlice | Kind::ImportedSlice => discovery::EndpointSlice::url_path(&(), None),
         Kind::Namespace => v1::Namespace::url_path(&(), None),
         Kind::Pod => v1::Pod::url_path(&(), None),
+        Kind::ServiceImport => "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports".into(),
     }
 }
 
-/// The name of a kind in the API's paths, and in the log.
+/// The name of a kind in metrics and in the log: that of the API's paths, but where one of these is read twice.
 pub fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::Service => "services",
         Kind::EndpointSlice => "endpointslices",
         Kind::Namespace => "namespaces",
         Kind::Pod => "pods",
+        Kind::ServiceImport => "serviceimports",
+        Kind::ImportedSlice => "importedendpointslices",
     }
 }
 
@@ -132,6 +138,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A label that every imported slice has.
+const IMPORTED: &str = "multicluster.kubernetes.io/service-name";
 /// Pods that have ended have no name any more (spec 10.2).
 const LIVE_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown";
 /// Between two warnings of the same kind.

@@ -9,12 +9,30 @@ use std::sync::Arc;
 
 impl Writer {
     /// Service and namespace as wire labels.
-    pub(super) fn owner(&mut self, service: &str, namespace: &str) -> Option<Vec<u8>> {
+    pub(super) fn owner(&mut self, object: &objects::Metadata<'_>) -> Option<Vec<u8>> {
+        let (service, namespace) = (&*object.name, &*object.namespace);
         let owner = label(service).zip(label(namespace)).map(|(s, n)| [s, n].concat());
         if owner.is_none() {
             self.remark(no_label("metadata.name", &format!("{namespace}/{service}")));
         }
         owner
+    }
+
+    /// What a ServiceImport's `spec` says.
+    pub(super) fn import(&mut self, spec: &objects::ImportSpec<'_>) -> Definition {
+        let ports = self.ports(&spec.ports);
+        if &*spec.kind == "Headless" {
+            return Definition { backing: Backing::Headless, ports };
+        }
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for text in &spec.ips {
+            match address(text) {
+                Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd)),
+                Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd)),
+                None => self.remark(format!("spec.ips: {text:?} is no address")),
+            }
+        }
+        Definition { backing: Backing::Addresses(Addresses::new(&v4, &v6)), ports }
     }
 
     /// What a Service's `spec` says.
@@ -96,8 +114,13 @@ impl Writer {
             self.remark(no_label("metadata.namespace", &metadata.namespace));
             return None;
         };
-        // A slice that belongs to no service is kept without an owner: it is the object of nothing but the serial.
-        let owner = label(&metadata.labels.service).map(|s| [&*s, &namespace].concat()).unwrap_or_default();
+        // A slice that belongs to no service is kept without one: it is the object of nothing but the serial.
+        let (service, cluster) = match self.cluster {
+            None => (&metadata.labels.service, ""),
+            Some(_) => (&metadata.labels.imported_service, &*metadata.labels.source_cluster),
+        };
+        let service = label(service).map(|s| [&*s, &namespace].concat()).unwrap_or_default();
+        let cluster = self.source_cluster(cluster)?;
         let (_, namespace) = self.namespace(&namespace)?;
         let (mut v4, mut v6, mut names) = (Vec::new(), Vec::new(), Vec::new());
         let ready = object.endpoints.iter().filter(|e| e.conditions.ready.unwrap_or(true));
@@ -113,7 +136,16 @@ impl Writer {
         }
         let ports = self.ports(&object.ports);
         let name = metadata.name.as_bytes();
-        Some(Slice::new(SliceParts { name, owner: &owner, namespace, ports, v4, v6, names }))
+        Some(Slice::new(SliceParts { name, cluster: &cluster, service: &service, namespace, ports, v4, v6, names }))
+    }
+
+    /// The labels of a cluster: one, but where its name has a dot in it, and nothing for none.
+    fn source_cluster(&mut self, cluster: &str) -> Option<Vec<u8>> {
+        let labels = if cluster.is_empty() { Some(Vec::new()) } else { wire_labels(cluster) };
+        if labels.is_none() {
+            self.remark(no_label("multicluster.kubernetes.io/source-cluster", cluster));
+        }
+        labels
     }
 
     /// The host label of an endpoint's address (spec 4), empty where it follows from the address.

@@ -26,7 +26,7 @@ impl Writer {
 
     pub(super) fn remove_pod(&mut self, slot: u32, now: u32) {
         let Some(old) = self.index.pods.get_full(slot) else { return };
-        self.touch(now);
+        self.counts(now);
         self.pod_names.remove(self.identity(&old.name, &old.namespace.label), slot);
         self.index.pod_addresses.remove(self.index.hash(old.address), slot);
         self.index.pods.set(slot, None);

@@ -51,13 +51,14 @@ impl Writer {
     /// Whether another slice of the same service has one of the addresses.
     fn overlaps(&self, slot: u32, slice: &Slice) -> bool {
         let index = &self.index;
-        let another = |s: u32| (s != slot && index.slices.get(s).is_some_and(|o| o.owner == slice.owner)).then_some(());
+        let another =
+            |s: u32| (s != slot && index.slices.get(s).is_some_and(|o| o.service() == slice.service())).then_some(());
         slice.addresses.canonical().any(|a| index.endpoint_addresses.find(index.hash(a), another).is_some())
     }
 
     pub(super) fn remove_slice(&mut self, slot: u32, now: u32) {
         let Some(old) = self.index.slices.get_full(slot) else { return };
-        self.touch(now);
+        self.counts(now);
         self.slice_names.remove(self.identity(&old.name, &old.namespace.label), slot);
         self.replace_slice(slot, Some(old), None);
         self.slices.free.put(slot);
@@ -68,8 +69,9 @@ impl Writer {
         let Some(slice) = slice.filter(|s| owner_of(Some(s)).is_some()) else { return Default::default() };
         let written = (0..slice.len()).map(|e| slice.written_host(e)).filter(|h| !h.is_empty());
         let hosts = written.map(|host| {
-            let mut name = host.to_ascii_lowercase();
-            name.extend_from_slice(&slice.owner);
+            let mut name = [host, &*slice.owner].concat();
+            let hosts = name.len() - slice.service().len();
+            name[..hosts].make_ascii_lowercase();
             self.index.hash(&*name)
         });
         (hosts.collect(), slice.addresses.canonical().map(|a| self.index.hash(a)).collect())
@@ -85,5 +87,5 @@ impl Writer {
 
 /// The owner of a slice that has one: a slice without a service's label leads nowhere.
 fn owner_of(slice: Option<&Slice>) -> Option<&[u8]> {
-    slice.map(|s| &*s.owner).filter(|owner| !owner.is_empty())
+    slice.map(|s| s.service()).filter(|owner| !owner.is_empty())
 }

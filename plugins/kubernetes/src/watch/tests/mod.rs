@@ -194,3 +194,16 @@ async fn objects_that_make_no_sense_do_not_stop_the_others() {
     let body = stream(&["a"]) + &odd.to_string() + "\n" + &event("ADDED", "last", 12);
     assert_eq!(follow_through(vec![turn(STREAMED, body)], &["a", "odd", "last"]).await, ["a", "last"]);
 }
+
+#[tokio::test]
+async fn a_kind_that_is_installed_later_is_found() {
+    let missing = |asked| refusal(asked, "404 Not Found");
+    let turns = vec![
+        missing(STREAMED),
+        missing(LISTED),
+        missing(LISTED),
+        turn(LISTED, page(&["a"], "")),
+        turn(&["watch=true", "resourceVersion=10"], event("ADDED", "last", 11)),
+    ];
+    assert_eq!(follow_through(turns, &["a", "last"]).await, ["a", "last"]);
+}

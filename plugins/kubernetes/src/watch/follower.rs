@@ -283,7 +283,11 @@ impl Follower {
                     return End::Broken("it ended as soon as it had begun".into());
                 }
                 Err(end) => {
-                    self.trial &= !matches!(end, End::Closed);
+                    if matches!(end, End::Closed) {
+                        // That it ends in its time tells that it was alive.
+                        self.trial = false;
+                        self.freshness.told(self.clock.unix());
+                    }
                     return end;
                 }
             };
@@ -322,13 +326,14 @@ impl Follower {
 
     /// Opens a watch that is to go on for so long.
     async fn open(&self, query: &[(&str, &str)], asked: Duration) -> Result<Open, Failure> {
-        let seconds = asked.as_secs().max(1).to_string();
+        let asked = asked.as_secs().max(1);
+        let seconds = asked.to_string();
         let common = [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", &seconds)];
         let body = self.api.watch(&self.watch.path(&[&common[..], query].concat())).await?;
         let now = self.clock.now();
         self.freshness.connected();
         self.api.outage().works(plural(self.watch.kind));
-        Ok(Open { lines: Lines::new(body), since: now, asked })
+        Ok(Open { lines: Lines::new(body), since: now, asked: Duration::from_secs(asked) })
     }
 
     fn begin_list(&self) {

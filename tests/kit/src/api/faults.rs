@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub struct Faults {
     /// Every request is answered with this status; 0 for none.
     pub status: u16,
+    /// Seconds that an answer with `status` asks to wait for (Retry-After); 0 for none.
+    pub retry_after: u32,
     /// The resources (plural words) that `status` is for; empty for all.
     pub only: Vec<String>,
     /// Seconds before each answer.
@@ -30,8 +32,18 @@ pub struct Faults {
     pub truncate: u32,
     /// So many of the next events follow a line that is not JSON.
     pub garbage: u32,
+    /// So many of the next events are followed by 410 and the end of their watch.
+    pub gone_midway: u32,
     /// So many of the next lists are not JSON.
     pub garbage_list: u32,
+    /// So many of the next lists end in the middle.
+    pub truncate_list: u32,
+    /// So many of the next later pages of lists are refused with 410.
+    pub expire_continue: u32,
+    /// The connection that sends the octet of this number, counted from now over all of them, is cut in front of it; 0 for none.
+    pub cut: u64,
+    /// Requests without this bearer token are refused with 401; empty for none.
+    pub token: String,
     /// Watches that were opened before this moment say nothing more.
     #[serde(skip)]
     pub freeze_before: Option<Instant>,
@@ -42,6 +54,7 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             status: 0,
+            retry_after: 0,
             only: Vec::new(),
             delay: 0.0,
             page_delay: 0.0,
@@ -52,7 +65,12 @@ impl Default for Faults {
             drop: 0,
             truncate: 0,
             garbage: 0,
+            gone_midway: 0,
             garbage_list: 0,
+            truncate_list: 0,
+            expire_continue: 0,
+            cut: 0,
+            token: String::new(),
             freeze_before: None,
         }
     }

@@ -1,7 +1,10 @@
 //! The HTTP side: connections, paths, lists, discovery.
 
+use super::cut::Cut;
+use super::list::{Page, list};
 use super::select::Selection;
 use super::store::{KINDS, Key};
+use super::tls::Tls;
 use super::watch::{self, Opening};
 use super::{Request, Shared};
 use bytes::Bytes;
@@ -16,6 +19,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -23,36 +27,61 @@ use tokio::task::JoinSet;
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Serves until it is aborted, all its connections with it.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, tls: Option<Tls>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let shared = shared.clone();
+        let (shared, tls) = (shared.clone(), tls.clone());
         connections.spawn(async move {
-            let service = service_fn(|request| answer(request, shared.clone()));
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            // How a connection ends is the client's business, or a fault that was asked for.
-            tokio::select! { _ = connection => {}, () = shared.cut.notified() => {} }
+            let stream = Cut { stream, shared: shared.clone() };
+            match tls {
+                None => connection(stream, &shared).await,
+                // A client that does not trust this server, or is not trusted, comes no further.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        connection(stream, &shared).await;
+                    }
+                }
+            }
         });
         while connections.try_join_next().is_some() {}
     }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Arc<Shared>) {
+    let service = service_fn(|request| answer(request, shared.clone()));
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // How a connection ends is the client's business, or a fault that was asked for.
+    tokio::select! { _ = connection => {}, () = shared.cut.notified() => {} }
 }
 
 async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, Infallible> {
     shared.note(Request { method: request.method().to_string(), target: request.uri().to_string() });
     let path = request.uri().path().trim_end_matches('/').to_owned();
     let query = parameters(request.uri().query().unwrap_or_default());
+    let names = header(&request, "accept").contains("as=PartialObjectMetadataList");
     let faults = shared.faults().clone();
     tokio::time::sleep(faults.delay()).await;
+    if !faults.token.is_empty() && header(&request, "authorization") != format!("Bearer {}", faults.token) {
+        return Ok(failure(401, "Unauthorized", "Unauthorized", None));
+    }
     if let Some(code) = faults.status_for(path.rsplit('/').next().unwrap_or_default()) {
-        return Ok(failure(code, "ServiceUnavailable", "injected", None));
+        let mut refusal = failure(code, "ServiceUnavailable", "injected", None);
+        if faults.retry_after > 0 {
+            refusal.headers_mut().insert("retry-after", faults.retry_after.into());
+        }
+        return Ok(refusal);
     }
     Ok(match Target::of(&path) {
         Some(Target { kind, namespace, name: Some(name) }) => {
             object(&shared, kind, (namespace.unwrap_or_default(), name))
         }
-        Some(Target { kind, namespace, name: None }) => collection(&shared, kind, namespace, &query).await,
+        Some(Target { kind, namespace, name: None }) => collection(&shared, kind, namespace, &query, names).await,
         None => discovery(&path),
     })
+}
+
+fn header<'a>(request: &'a hyper::Request<Incoming>, name: &str) -> &'a str {
+    request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
 /// What a path is about.
@@ -89,59 +118,23 @@ async fn collection(
     kind: usize,
     namespace: Option<String>,
     query: &HashMap<String, String>,
+    names: bool,
 ) -> Response<Body> {
     let text = |key: &str| query.get(key).cloned().unwrap_or_default();
     let truth = |key: &str| matches!(query.get(key).map(String::as_str), Some("1" | "true"));
     let selection = Selection { namespace, labels: text("labelSelector"), fields: text("fieldSelector") };
     let version: u64 = text("resourceVersion").parse().unwrap_or(0);
     let (watch, initial) = (truth("watch"), truth("sendInitialEvents"));
-    if !watch || initial {
-        if version > shared.store().version {
-            return too_new();
-        }
-        if shared.faults().take(|f| &mut f.garbage_list) {
-            return whole(
-                StatusCode::OK,
-                Bytes::from_static(b"{\"kind\":\"List\",\"items\":[{\"metadata\":{\"na\0\xff"),
-            );
-        }
+    if (!watch || initial) && version > shared.store().version {
+        return too_new();
     }
     if !watch {
-        return list(shared, kind, &selection, &text("limit"), &text("continue")).await;
+        let (limit, token) = (text("limit").parse().unwrap_or(0), text("continue"));
+        return list(shared, Page { kind, selection, limit, token, names }).await;
     }
     let seconds = text("timeoutSeconds").parse().unwrap_or(3600);
     let bookmarks = truth("allowWatchBookmarks");
     watch::open(shared, Opening { kind, selection, version, initial, bookmarks, seconds }).await
-}
-
-/// One page: from the place that `continue` names (`PLACE:VERSION`), as many objects as `limit` says.
-async fn list(shared: &Shared, kind: usize, selection: &Selection, limit: &str, token: &str) -> Response<Body> {
-    let start: usize = token.split(':').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-    let body = {
-        let store = shared.store();
-        let objects: Vec<&Bytes> =
-            store.objects(kind).iter().filter(|s| selection.has(&s.object)).map(|s| &s.text).collect();
-        let limit = limit.parse().ok().filter(|n| *n != 0).unwrap_or(usize::MAX);
-        let mut metadata = json!({"resourceVersion": store.version.to_string()});
-        let end = objects.len().min(start.saturating_add(limit));
-        if end < objects.len() {
-            metadata["continue"] = format!("{end}:{}", store.version).into();
-            metadata["remainingItemCount"] = (objects.len() - end).into();
-        }
-        let head = json!({"kind": format!("{}List", KINDS[kind].name), "apiVersion": KINDS[kind].version, "metadata": metadata});
-        let mut body = head.to_string().into_bytes();
-        body.pop();
-        body.extend_from_slice(b",\"items\":[");
-        for (i, text) in objects.get(start..end).unwrap_or_default().iter().enumerate() {
-            body.extend_from_slice(if i == 0 { b"" } else { b"," });
-            body.extend_from_slice(text);
-        }
-        body.extend_from_slice(b"]}");
-        body
-    };
-    let delay = shared.faults().page_delay();
-    tokio::time::sleep(delay).await;
-    whole(StatusCode::OK, body.into())
 }
 
 fn discovery(path: &str) -> Response<Body> {
@@ -189,7 +182,7 @@ pub(super) fn failure(code: u16, reason: &str, message: &str, details: Option<Va
     whole(StatusCode::from_u16(code).expect("a status"), status.to_string().into())
 }
 
-fn whole(code: StatusCode, body: Bytes) -> Response<Body> {
+pub(super) fn whole(code: StatusCode, body: Bytes) -> Response<Body> {
     respond(code, Full::new(body).map_err(|never| match never {}).boxed_unsync())
 }
 

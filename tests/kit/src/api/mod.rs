@@ -3,19 +3,26 @@
 //! [`Api`] is the handle. Objects are JSON values; a store and an event log per kind are behind a lock, the HTTP server
 //! (`http.rs`) reads them, and each watch is a stream (`watch.rs`) that is fed with the events.
 
+mod cut;
 mod faults;
 mod http;
+mod list;
 mod select;
 mod store;
+mod tls;
 mod watch;
 
 pub use faults::Faults;
+pub use store::Backup;
+pub use tls::Certificates;
 
 use crate::Port;
+use list::Snapshots;
 use serde_json::{Value, json};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Store;
+use tls::Tls;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -24,6 +31,7 @@ pub struct Api {
     port: Port,
     shared: Arc<Shared>,
     server: Mutex<Option<JoinHandle<()>>>,
+    tls: Mutex<Option<Tls>>,
 }
 
 /// What the handle, the connections and the watches have in common.
@@ -31,6 +39,7 @@ struct Shared {
     store: Mutex<Store>,
     faults: Mutex<Faults>,
     requests: Mutex<Vec<Request>>,
+    snapshots: Mutex<Snapshots>,
     /// Told when every connection is to be cut.
     cut: Notify,
 }
@@ -57,9 +66,10 @@ impl Api {
             store: Mutex::new(Store::default()),
             faults: Mutex::new(Faults::default()),
             requests: Mutex::new(Vec::new()),
+            snapshots: Mutex::default(),
             cut: Notify::new(),
         });
-        let api = Self { port: Port::free(), shared, server: Mutex::new(None) };
+        let api = Self { port: Port::free(), shared, server: Mutex::new(None), tls: Mutex::default() };
         objects.into_iter().for_each(|o| api.put(o));
         api.up().await?;
         Ok(api)
@@ -67,7 +77,13 @@ impl Api {
 
     /// The server's URL.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port.number())
+        let scheme = if self.tls().is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port.number())
+    }
+
+    /// Speaks TLS from the next [`Self::up`] on, with these certificates.
+    pub fn use_tls(&self, certificates: &Certificates) {
+        *self.tls() = Some(certificates.server());
     }
 
     /// A kubeconfig that leads here.
@@ -106,6 +122,21 @@ impl Api {
         self.store().rollback(version);
     }
 
+    /// The state of all objects.
+    pub fn backup(&self) -> Backup {
+        self.store().backup()
+    }
+
+    /// Goes back to the state of a backup. No watch is told; watches from later versions hear nothing, as with a real server.
+    pub fn restore(&self, backup: &Backup) {
+        self.store().restore(backup);
+    }
+
+    /// What the server holds now.
+    pub fn objects(&self) -> Vec<Value> {
+        self.store().all().cloned().collect()
+    }
+
     /// Changes the faults.
     pub fn fault(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.shared.faults());
@@ -131,13 +162,23 @@ impl Api {
         }
     }
 
+    /// Goes away and comes back without its history, as a real server does that is started again.
+    ///
+    /// # Errors
+    /// The port cannot be opened.
+    pub async fn restart(&self) -> io::Result<()> {
+        self.down().await;
+        self.compact();
+        self.up().await
+    }
+
     /// Listens again.
     ///
     /// # Errors
     /// The port cannot be opened.
     pub async fn up(&self) -> io::Result<()> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.port.number())).await?;
-        let server = tokio::spawn(http::serve(listener, self.shared.clone()));
+        let server = tokio::spawn(http::serve(listener, self.shared.clone(), self.tls().clone()));
         if let Some(old) = self.server().replace(server) {
             old.abort();
         }
@@ -150,6 +191,10 @@ impl Api {
 
     fn store(&self) -> MutexGuard<'_, Store> {
         self.shared.store()
+    }
+
+    fn tls(&self) -> MutexGuard<'_, Option<Tls>> {
+        self.tls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn server(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
@@ -172,6 +217,10 @@ impl Shared {
 
     fn faults(&self) -> MutexGuard<'_, Faults> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshots(&self) -> MutexGuard<'_, Snapshots> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, request: Request) {

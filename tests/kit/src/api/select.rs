@@ -11,6 +11,11 @@ pub(super) struct Selection {
 }
 
 impl Selection {
+    /// Whether there is no label or field selector.
+    pub(super) fn is_all(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
     /// Whether this object is among them.
     pub(super) fn has(&self, object: &Value) -> bool {
         let metadata = &object["metadata"];

@@ -62,7 +62,7 @@ impl Change {
 
 /// An object at a version, with its JSON text.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
+pub struct Stored {
     pub(super) key: Key,
     pub(super) object: Arc<Value>,
     pub(super) text: Bytes,
@@ -92,6 +92,13 @@ struct Table {
     places: BTreeMap<Key, usize>,
     log: Vec<Event>,
     listeners: Vec<UnboundedSender<Event>>,
+}
+
+/// The state of all objects at some time.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    version: u64,
+    objects: [Vec<Stored>; KINDS.len()],
 }
 
 impl Default for Store {
@@ -161,9 +168,29 @@ impl Store {
         self.tables.iter_mut().for_each(|t| t.log.clear());
     }
 
+    /// What a backup holds.
+    pub(super) fn backup(&self) -> Backup {
+        Backup { version: self.version, objects: self.tables.each_ref().map(|t| t.objects.clone()) }
+    }
+
+    /// Goes back to the state of a backup: its objects and version, without history.
+    pub(super) fn restore(&mut self, backup: &Backup) {
+        (self.version, self.compacted) = (backup.version, backup.version);
+        for (table, objects) in self.tables.iter_mut().zip(&backup.objects) {
+            table.objects.clone_from(objects);
+            table.places = objects.iter().enumerate().map(|(at, s)| (s.key.clone(), at)).collect();
+            table.log.clear();
+        }
+    }
+
     /// All objects of a kind (its place in [`KINDS`]), in the order of their creation.
     pub(super) fn objects(&self, kind: usize) -> &[Stored] {
         &self.tables[kind].objects
+    }
+
+    /// The objects of all kinds.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Value> {
+        self.tables.iter().flat_map(|t| &t.objects).map(|s| &*s.object)
     }
 
     /// One object.

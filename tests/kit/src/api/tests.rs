@@ -76,3 +76,43 @@ async fn history_is_forgotten_and_faults_are_served() {
     api.up().await.expect("up");
     assert!(TcpStream::connect(&address).await.is_ok());
 }
+
+#[tokio::test]
+async fn pages_are_of_one_state_and_expire() {
+    let api = Api::start(["one", "two", "three"].map(|n| service(n, "x"))).await.expect("started");
+    let first = body(&get(&api, "/api/v1/services?limit=1", "").await);
+    assert_eq!(first["metadata"]["remainingItemCount"], 2);
+    let next = format!("/api/v1/services?limit=9&continue={}", first["metadata"]["continue"].as_str().expect("more"));
+    api.delete("Service", "a", "one");
+    let second = body(&get(&api, &next, "").await);
+    assert_eq!(second["items"].as_array().map(Vec::len), Some(2), "{second}");
+    assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    api.compact();
+    assert_eq!(body(&get(&api, &next, "").await)["code"], 410);
+    let selected = body(&get(&api, "/api/v1/services?limit=1&labelSelector=app%3Dx", "").await);
+    assert!(selected["metadata"]["remainingItemCount"].is_null() && selected["metadata"]["continue"].is_string());
+}
+
+#[tokio::test]
+async fn connections_are_cut_after_any_octet() {
+    let api = Api::start([service("one", "x")]).await.expect("started");
+    let whole = get(&api, "/api/v1/services", "").await;
+    for octets in [1, 2, 40, whole.len() as u64] {
+        api.fault(|f| f.cut = octets);
+        let cut = get(&api, "/api/v1/services", "").await;
+        assert_eq!(cut.len() as u64, octets - 1);
+        assert!(whole.starts_with(&cut[..20.min(cut.len())]));
+    }
+    assert_eq!(get(&api, "/api/v1/services", "").await.len(), whole.len());
+}
+
+#[tokio::test]
+async fn a_backup_is_restored() {
+    let api = Api::start([service("one", "x")]).await.expect("started");
+    let backup = api.backup();
+    api.put(service("two", "x"));
+    api.restore(&backup);
+    let list = body(&get(&api, "/api/v1/services", "").await);
+    assert_eq!((list["items"].as_array().map(Vec::len), &list["metadata"]["resourceVersion"]), (Some(1), &json!("2")));
+    assert!(get(&api, "/api/v1/services?watch=1&resourceVersion=1", "").await.contains("410"));
+}

@@ -1,7 +1,7 @@
 //! A watch: a stream of lines that goes on until its time is over, its client leaves or a fault ends it.
 
 use super::Shared;
-use super::http::{Body, failure, respond};
+use super::http::{Body, failure, respond, whole};
 use super::select::Selection;
 use super::store::{Change, Event, KINDS, Key, Store};
 use bytes::Bytes;
@@ -38,6 +38,9 @@ pub(super) async fn open(shared: &Arc<Shared>, opening: Opening) -> Response<Bod
     }
     if opening.initial {
         tokio::time::sleep(faults.page_delay()).await;
+        if shared.faults().take(|f| &mut f.garbage_list) {
+            return whole(StatusCode::OK, Bytes::from_static(b"{\"type\":\"ADDED\",\"object\":{\0\xff}}\n"));
+        }
     }
     let watch = Watch::new(shared, opening, faults.gone);
     let lines = stream::unfold(watch, |mut watch| async {
@@ -80,7 +83,7 @@ impl Watch {
             events,
             waiting: VecDeque::new(),
             known: HashSet::new(),
-            seen: store.version,
+            seen: store.version.max(opening.version),
             born: now,
             mark: now,
             over: None,
@@ -132,10 +135,11 @@ impl Watch {
                 Some(Over::Cut) => return Some(Err(io::ErrorKind::ConnectionAborted.into())),
                 None => {}
             }
-            if self.born.elapsed() >= Duration::from_secs(self.opening.seconds) {
+            let left = Duration::from_secs(self.opening.seconds).saturating_sub(self.born.elapsed());
+            if left.is_zero() && !self.frozen() {
                 return None;
             }
-            match tokio::time::timeout(TICK, self.events.recv()).await {
+            match tokio::time::timeout(left.clamp(SOON, TICK), self.events.recv()).await {
                 Ok(Some(event)) => self.event(event).await,
                 Ok(None) => return None,
                 Err(_) => self.tick(),
@@ -158,8 +162,12 @@ impl Watch {
         if self.shared.faults().take(|f| &mut f.truncate) {
             self.waiting.push_back(said.slice(..event.stored.text.len() / 2));
             self.over = Some(Over::Cut);
-        } else {
-            self.waiting.push_back(said);
+            return;
+        }
+        self.waiting.push_back(said);
+        if self.shared.faults().take(|f| &mut f.gone_midway) {
+            self.waiting.push_back(expired());
+            self.over = Some(Over::Ended);
         }
     }
 
@@ -184,8 +192,9 @@ impl Watch {
     /// Nothing happened for a while: perhaps a bookmark.
     fn tick(&mut self) {
         let wanted = self.opening.bookmarks && self.shared.faults().bookmarks;
-        if wanted && self.mark.elapsed() > BOOKMARKS && !self.frozen() {
-            let version = self.shared.store().version;
+        let version = self.shared.store().version;
+        // A client that is ahead of the server hears nothing.
+        if wanted && self.mark.elapsed() > BOOKMARKS && !self.frozen() && version >= self.seen {
             let bookmark = self.bookmark(version, None);
             self.waiting.push_back(bookmark);
             self.mark = Instant::now();
@@ -217,6 +226,8 @@ fn expired() -> Bytes {
     line("ERROR", status.to_string().as_bytes())
 }
 
+/// The shortest that a watch waits.
+const SOON: Duration = Duration::from_millis(10);
 /// How often a silent watch looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
 /// Silence before a bookmark.

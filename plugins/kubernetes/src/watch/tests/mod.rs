@@ -1,4 +1,9 @@
-//! Lists and watches against a scripted API server.
+//! Lists and watches against a scripted API server; against the simulated one: [`bars`], [`random`].
+
+mod bars;
+mod credentials;
+mod random;
+mod world;
 
 use super::*;
 use crate::connect::{Limits, Place};

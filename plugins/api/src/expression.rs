@@ -4,7 +4,7 @@
 use regex_syntax::ast::parse::ParserBuilder;
 use regex_syntax::ast::{self, Ast, ErrorKind};
 
-pub use regex::Regex;
+pub use regex::{Captures, Regex};
 
 /// The largest count of a repetition (Go's limit).
 const MAX_REPEAT: u32 = 1000;

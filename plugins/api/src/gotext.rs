@@ -135,6 +135,24 @@ fn write_point(f: &mut fmt::Formatter<'_>, nanos: u64, scale: u64, unit: &str) -
     write!(f, "{}{point}{fraction}{unit}", nanos / scale)
 }
 
+/// A number with a fraction as Go prints it (`%v`): with the fewest digits that tell it from all others, and with an exponent
+/// below 1e-4 and from 1e6 on.
+pub fn float(n: f64) -> String {
+    if n.is_nan() {
+        return "NaN".into();
+    }
+    if n.is_infinite() {
+        return if n < 0.0 { "-Inf" } else { "+Inf" }.into();
+    }
+    if n == 0.0 || (1e-4..1e6).contains(&n.abs()) {
+        return n.to_string();
+    }
+    let text = format!("{n:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
 /// Reads a decimal integer (`strconv.Atoi`): a sign and leading zeros may be there, nothing else.
 ///
 /// # Errors
@@ -210,6 +228,24 @@ pub fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats() {
+        for (n, text) in [
+            (0.0, "0"),
+            (1.5, "1.5"),
+            (-100_000.0, "-100000"),
+            (1e6, "1e+06"),
+            (1_234_567.5, "1.2345675e+06"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (-1e100, "-1e+100"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(float(n), text);
+        }
+    }
 
     #[test]
     fn durations() {

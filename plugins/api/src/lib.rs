@@ -10,6 +10,7 @@
 //! | [`chain`] | the engine; it knows no configuration |
 //! | [`setup`], [`corefile`], [`gotext`] | from Corefile to plugins; values in it |
 //! | [`fallthrough`], [`expression`], [`presentation`], [`resolvconf`] | a property that several plugins have; regular expressions; records in text; resolv.conf |
+//! | [`expr`] | the language of conditions and values about queries, for `view` and `template` |
 //! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
 //! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
 //! | [`traffic`] | what is counted of queries and replies |
@@ -19,6 +20,7 @@ pub mod chain;
 pub mod clock;
 pub mod codes;
 pub mod corefile;
+pub mod expr;
 pub mod expression;
 pub mod fallthrough;
 pub mod gotext;
@@ -33,7 +35,7 @@ pub mod server;
 pub mod services;
 pub mod setup;
 pub mod task;
-#[cfg(feature = "test")]
+#[cfg(any(test, feature = "test"))]
 pub mod test;
 pub mod traffic;
 pub mod wire;

@@ -300,6 +300,11 @@ impl Query {
         self.packet.len()
     }
 
+    /// Whether the query came over UDP to a socket that is bound to no address (CoreDNS does not tell the address then).
+    pub fn on_all_addresses(&self) -> bool {
+        self.transport.is_datagram() && self.site().is_some_and(|site| site.server.contains("//:"))
+    }
+
     /// Octets that the reply may have.
     pub fn size_limit(&self) -> usize {
         match self.edns {

@@ -114,7 +114,7 @@ impl Word {
             Word::Name => write!(line, "{}", q.name()),
             Word::Proto => write!(line, "{}", q.transport.proto()),
             Word::Remote => address(line, q.client.ip()),
-            Word::Local if on_all_addresses(q) => write!(line, "[::]"),
+            Word::Local if q.on_all_addresses() => write!(line, "[::]"),
             Word::Local => address(line, q.local.ip()),
             Word::Port => write!(line, "{}", q.client.port()),
             Word::Size => write!(line, "{}", q.asked_len()),
@@ -139,11 +139,6 @@ fn address(line: &mut String, ip: IpAddr) -> std::fmt::Result {
         IpAddr::V4(ip) => write!(line, "{ip}"),
         IpAddr::V6(ip) => write!(line, "[{ip}]"),
     }
-}
-
-/// Whether the query came over UDP to a socket that is bound to no address (CoreDNS does not tell the address then).
-fn on_all_addresses(q: &Query) -> bool {
-    q.transport.is_datagram() && q.site().is_some_and(|site| site.server.contains("//:"))
 }
 
 /// The header bits of the reply, with commas between.

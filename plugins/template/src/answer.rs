@@ -1,11 +1,11 @@
 //! From an entry that fits to the reply.
 
 use crate::data::QueryData;
-use crate::{Entry, Pattern, Source};
+use crate::{Entry, Source};
 use api::presentation::TextRecord;
 use api::reply::ReplyOpt;
 use api::wire::flag;
-use api::{Error, Name, NameRef, Owner, Query, Rcode, RecordType, Result, Section};
+use api::{Error, NameRef, Owner, Query, Rcode, RecordType, Result, Section};
 
 /// Size in an OPT that only carries an extended error, in octets (CoreDNS's value).
 const OPT_SIZE: u16 = 4096;
@@ -25,10 +25,9 @@ pub struct Records {
 
 impl Entry {
     /// What the templates make of a query.
-    pub fn records(&self, q: &Query, name: &str, zone: &Name, pattern: &Pattern) -> Result<Records> {
-        let data = QueryData { q, name, zone, pattern };
+    pub fn records(&self, data: &QueryData<'_>) -> Result<Records> {
         let make = |section: &'static str, sources: &[Source]| {
-            sources.iter().map(|source| self.record(&data, section, source)).collect::<Result<Vec<_>>>()
+            sources.iter().map(|source| self.record(data, section, source)).collect::<Result<Vec<_>>>()
         };
         Ok(Records {
             rcode: self.rcode,

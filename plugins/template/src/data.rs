@@ -15,6 +15,8 @@ pub struct QueryData<'a> {
     pub zone: &'a Name,
     /// The expression that the name matches.
     pub pattern: &'a Pattern,
+    /// The values of the entry's variables; none without any.
+    pub variables: Value,
 }
 
 impl Data for QueryData<'_> {
@@ -70,8 +72,8 @@ impl QueryData<'_> {
             "Message" => Value::Object(Object::Message),
             "Question" => Value::Object(Object::Question(0)),
             "Remote" => Value::text(&self.q.client.ip().to_canonical().to_string()),
-            // Expressions are not built yet: no variable has been given a value.
-            "Var" => Value::map([]),
+            "Var" if matches!(self.variables, Value::None) => Value::map([]),
+            "Var" => self.variables.clone(),
             "Meta" => self.metadata(args)?,
             _ => return Err(unknown(Object::Root, name)),
         })

@@ -4,19 +4,22 @@ mod answer;
 mod data;
 mod gotemplate;
 mod metrics;
+mod rules;
 mod setup;
 
 use answer::Records;
 use api::expression::Regex;
 use api::server::PerSite;
 use api::{Class, Fallthrough, Name, Plugin, PluginDef, Query, Rcode, RecordType, Result, Step, Waiting};
+use data::QueryData;
 use gotemplate::Template;
 use metrics::Counters;
+use rules::{Rules, Verdict};
 
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "template", metrics: metrics::ALL, setup: setup::setup };
 
-/// The first entry whose class, type, zone and expression fit makes the answer.
+/// The first entry whose class, type, zone, pattern and conditions fit makes the answer.
 struct Templates {
     entries: Box<[Entry]>,
 }
@@ -27,6 +30,7 @@ struct Entry {
     rtype: RecordType,
     zones: Box<[Name]>,
     patterns: Box<[Pattern]>,
+    rules: Rules,
     answer: Box<[Source]>,
     additional: Box<[Source]>,
     authority: Box<[Source]>,
@@ -56,19 +60,22 @@ impl Plugin for Templates {
         for entry in self.entries.iter().filter(|e| e.covers(q)) {
             let Some(zone) = entry.zone(q) else { continue };
             let name = name.get_or_insert_with(|| q.name().to_string());
-            let Some(pattern) = entry.patterns.iter().find(|p| p.expression.is_match(name)) else {
-                if entry.fallthrough.covers(q.name()) {
-                    continue;
+            let pattern = entry.patterns.iter().find(|p| p.expression.is_match(name));
+            let fits = pattern.map(|pattern| (pattern, entry.rules.check(q, name, pattern)));
+            let (pattern, variables) = match fits {
+                Some((pattern, Verdict::Holds(variables))) => (pattern, variables),
+                Some((_, Verdict::Failed(failure))) => {
+                    tracing::debug!("plugin/template: no value for {name} {}: {failure}", q.rtype());
+                    return Ok(servfail(q));
                 }
-                q.reply.bare(Rcode::SERVFAIL);
-                return Ok(Step::Done);
+                _ if entry.fallthrough.covers(q.name()) => continue,
+                _ => return Ok(servfail(q)),
             };
             entry.count(q, |c| c.matches.inc());
             if entry.rcode == Rcode::SERVFAIL {
-                q.reply.bare(Rcode::SERVFAIL);
-                return Ok(Step::Done);
+                return Ok(servfail(q));
             }
-            let records = entry.records(q, name, zone, pattern)?;
+            let records = entry.records(&QueryData { q, name, zone, pattern, variables })?;
             if records.aliases(q).next().is_some() {
                 q.set_note(records);
                 return Ok(Step::Wait);
@@ -89,6 +96,11 @@ impl Plugin for Templates {
             Ok(Step::Done)
         })
     }
+}
+
+fn servfail(q: &mut Query) -> Step {
+    q.reply.bare(Rcode::SERVFAIL);
+    Step::Done
 }
 
 impl Entry {

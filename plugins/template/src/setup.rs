@@ -1,6 +1,7 @@
 //! The lines of the directive.
 
 use crate::gotemplate::Template;
+use crate::rules::Rules;
 use crate::{Entry, Pattern, Source, Templates};
 use api::corefile::{ConfigError, Cursor, value};
 use api::server::PerSite;
@@ -41,6 +42,7 @@ fn entry(c: &mut Cursor<'_>, block: &[String]) -> Result<Entry, ConfigError> {
         rtype,
         zones,
         patterns: parts.patterns.into(),
+        rules: parts.rules,
         answer: parts.answer.into(),
         additional: parts.additional.into(),
         authority: parts.authority.into(),
@@ -59,6 +61,7 @@ fn word<'a>(c: &mut Cursor<'a>) -> Result<&'a str, ConfigError> {
 /// What the block says.
 struct Parts {
     patterns: Vec<Pattern>,
+    rules: Rules,
     answer: Vec<Source>,
     additional: Vec<Source>,
     authority: Vec<Source>,
@@ -71,6 +74,7 @@ impl Default for Parts {
     fn default() -> Parts {
         Parts {
             patterns: Vec::new(),
+            rules: Rules::default(),
             answer: Vec::new(),
             additional: Vec::new(),
             authority: Vec::new(),
@@ -97,8 +101,15 @@ impl Parts {
             "fallthrough" => self.fallthrough = Fallthrough::parse(c),
             // From the time when it was needed for looking up aliases, which are always looked up.
             "upstream" => drop(c.remaining_args()),
-            property @ ("var" | "expr") => {
-                return Err(c.err(format!("property '{property}' is not supported yet")));
+            "var" => match &c.remaining_args()[..] {
+                [name, expression @ ..] if !expression.is_empty() => {
+                    self.rules.add_variable(name, &expression.join(" ")).map_err(|words| c.err(words))?;
+                }
+                _ => return Err(c.arg_err()),
+            },
+            "expr" => {
+                let expression = some_args(c)?.join(" ");
+                self.rules.add_condition(&expression).map_err(|words| c.err(words))?;
             }
             _ => return Err(c.arg_err()),
         }

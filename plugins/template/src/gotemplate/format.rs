@@ -13,13 +13,13 @@ pub fn print(out: &mut String, value: &Value) {
         Value::None => write!(out, "<no value>"),
         Value::Bool(b) => write!(out, "{b}"),
         Value::Int(n) => write!(out, "{n}"),
-        Value::Float(n) => write!(out, "{n}"),
+        Value::Float(n) => write!(out, "{}", api::gotext::float(*n)),
         Value::Text(text) => write!(out, "{text}"),
         Value::List(items) => {
             out.push('[');
             for (i, item) in items.iter().enumerate() {
                 out.push_str(if i > 0 { " " } else { "" });
-                print(out, item);
+                print_inside(out, item);
             }
             write!(out, "]")
         }
@@ -29,12 +29,20 @@ pub fn print(out: &mut String, value: &Value) {
                 out.push_str(if i > 0 { " " } else { "" });
                 out.push_str(key);
                 out.push(':');
-                print(out, item);
+                print_inside(out, item);
             }
             write!(out, "]")
         }
         Value::Object(_) => write!(out, "{{}}"),
     };
+}
+
+/// Appends a value inside of another one.
+fn print_inside(out: &mut String, value: &Value) {
+    match value {
+        Value::None => out.push_str("<nil>"),
+        value => print(out, value),
+    }
 }
 
 /// All values, with a blank between two that are no texts (Go's `fmt.Sprint`).
@@ -137,7 +145,7 @@ impl Spec {
             ('b', Value::Int(n)) => format!("{n:b}"),
             ('c', Value::Int(n)) => u32::try_from(*n).ok().and_then(char::from_u32).unwrap_or('\u{fffd}').to_string(),
             ('f' | 'F', Value::Float(n)) => format!("{n:.digits$}"),
-            ('g', Value::Float(n)) => n.to_string(),
+            ('g', Value::Float(n)) => api::gotext::float(*n),
             ('t', Value::Bool(b)) => b.to_string(),
             ('q', Value::Text(text)) => api::gotext::quote(&self.cut(text)),
             ('x', Value::Text(text)) => text.bytes().map(|b| format!("{b:02x}")).collect(),

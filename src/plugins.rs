@@ -55,7 +55,7 @@ const STANDARD: &[Row] = &[
     NotYet("tls"),
     Built(&poddns_minimal::PLUGIN),
     Built(&poddns_template::PLUGIN),
-    NotYet("transfer"),
+    Built(&poddns_transfer::PLUGIN),
     Built(&poddns_hosts::PLUGIN),
     NotYet("route53"),
     NotYet("azure"),

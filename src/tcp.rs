@@ -6,9 +6,11 @@ use crate::seal::seal;
 use crate::udp::canonical;
 use crate::waiting::{Busy, Deliver, Job};
 use crate::worker::{Current, Shared};
+use api::reply::More;
 use api::task::Stop;
 use api::{Query, Transport};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -99,12 +101,19 @@ fn begin(server: &Rc<TcpServer>, stream: TcpStream, peer: SocketAddr, stop: &Sto
     }
 }
 
+/// A reply of which more messages follow.
+struct Unfinished {
+    q: Box<Query>,
+    more: Box<dyn More>,
+}
+
 /// What a connection's reader and its waiting queries share.
 struct Connection {
     server: Rc<TcpServer>,
     peer: SocketAddr,
     local: SocketAddr,
     unwritten: RefCell<Vec<u8>>,
+    unfinished: RefCell<VecDeque<Unfinished>>,
     waiting: Cell<usize>,
     answered: Notify,
 }
@@ -115,7 +124,8 @@ async fn converse(stream: TcpStream, peer: SocketAddr, place: Place, stop: Stop)
     let _ = stream.set_nodelay(true); // replies are written whole: a delay gains nothing
     let (unwritten, waiting, answered) = (RefCell::default(), Cell::new(0), Notify::new());
     let server = place.0.clone();
-    let connection = Rc::new(Connection { server, peer, local: canonical(local), unwritten, waiting, answered });
+    let (local, unfinished) = (canonical(local), RefCell::default());
+    let connection = Rc::new(Connection { server, peer, local, unwritten, unfinished, waiting, answered });
     let (reader, writer) = stream.into_split();
     // A broken connection needs no further words.
     let _ = Conversation { connection, reader, writer, input: Vec::new(), queries: 0 }.run(stop).await;
@@ -154,7 +164,9 @@ impl Conversation {
                 () = stop.stopped(), if connection.waiting.get() == 0 => open = false,
             }
             open &= self.queries < max_queries;
-            self.write(&timeouts).await?;
+            if self.write(&timeouts).await? {
+                deadline = Instant::now() + idle;
+            }
         }
         while self.connection.waiting.get() > 0 {
             self.connection.answered.notified().await;
@@ -171,6 +183,7 @@ impl Conversation {
         while self.queries < max_queries
             && self.connection.waiting.get() < MAX_WAITING
             && self.connection.unwritten.borrow().len() < MAX_UNWRITTEN
+            && self.connection.unfinished.borrow().is_empty()
             && let Some((length, rest)) = self.input[at..].split_first_chunk::<2>()
             && let Some(message) = rest.get(..usize::from(u16::from_be_bytes(*length)))
         {
@@ -182,14 +195,20 @@ impl Conversation {
         self.queries - before
     }
 
-    /// Writes the replies that are complete; then takes up messages that had to wait for that.
-    async fn write(&mut self, timeouts: &api::setup::Timeouts) -> io::Result<()> {
+    /// Writes the replies that are complete, message by message where there are several; then takes up queries that had to wait
+    /// for that. Returns whether there were replies of several messages, which may have taken long.
+    async fn write(&mut self, timeouts: &api::setup::Timeouts) -> io::Result<bool> {
+        let mut long = false;
         loop {
             let octets = std::mem::take(&mut *self.connection.unwritten.borrow_mut());
             if octets.is_empty() {
-                return Ok(());
+                return Ok(long);
             }
             timeout(timeouts.write.unwrap_or(WRITE), self.writer.write_all(&octets)).await??;
+            if self.connection.go_on() {
+                long = true;
+                tokio::task::yield_now().await; // others have their turn between two messages
+            }
             self.take_messages(timeouts.max_queries.unwrap_or(u64::MAX));
         }
     }
@@ -201,7 +220,10 @@ impl Connection {
         let mut q = shared.waiting.query();
         match admit(message, &mut q) {
             Admission::Ignored => return shared.waiting.give_back(q),
-            Admission::Refused => return self.put(q),
+            Admission::Refused => {
+                self.put(q.reply.bytes());
+                return shared.waiting.give_back(q);
+            }
             Admission::Query => (),
         }
         (q.client, q.local, q.transport, q.received) = (self.peer, self.local, Transport::Tcp, shared.clock.now());
@@ -217,19 +239,39 @@ impl Connection {
     }
 
     fn seal(&self, mut q: Box<Query>) {
-        match seal(&mut q) {
-            Some(_) => self.put(q),
-            None => self.server.shared.waiting.give_back(q),
+        let more = q.reply.take_more();
+        match (seal(&mut q), more) {
+            (Some(octets), Some(more)) => {
+                self.put(octets);
+                self.unfinished.borrow_mut().push_back(Unfinished { q, more });
+            }
+            (sealed, _) => {
+                sealed.map(|octets| self.put(octets)).unwrap_or_default();
+                self.server.shared.waiting.give_back(q);
+            }
         }
     }
 
+    /// Makes the next message of a reply that has several, if there is one.
+    fn go_on(&self) -> bool {
+        let first = self.unfinished.borrow_mut().pop_front();
+        let Some(Unfinished { mut q, mut more }) = first else { return false };
+        let another = more.next(&mut q);
+        if let Some(octets) = seal(&mut q) {
+            self.put(octets);
+        }
+        match another {
+            true => self.unfinished.borrow_mut().push_front(Unfinished { q, more }),
+            false => self.server.shared.waiting.give_back(q),
+        }
+        true
+    }
+
     /// Leaves a message to be written.
-    fn put(&self, q: Box<Query>) {
-        let octets = q.reply.bytes();
+    fn put(&self, octets: &[u8]) {
         let mut unwritten = self.unwritten.borrow_mut();
         unwritten.extend_from_slice(&(octets.len() as u16).to_be_bytes());
         unwritten.extend_from_slice(octets);
-        self.server.shared.waiting.give_back(q);
     }
 }
 

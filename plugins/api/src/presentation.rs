@@ -2,13 +2,14 @@
 
 use crate::codes::{Class, RecordType};
 use crate::name::{Name, NameRef};
+use crate::reply::{Owner, Reply, Section};
 use hickory_proto::rr::RData;
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 
 /// TTL of a record that says none, in seconds.
 const DEFAULT_TTL: u32 = 3600;
 
-/// A record read from text.
+/// A record of its own, as text has it: nothing of it depends on a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextRecord {
     /// The owner.
@@ -53,6 +54,17 @@ impl TextRecord {
             return Err(format!("bad {rtype} record: {} octets of data", data.len()));
         }
         Ok(TextRecord { owner, rtype, class, ttl, data })
+    }
+
+    /// Appends the record to a reply.
+    pub fn push(&self, reply: &mut Reply, section: Section) {
+        let owner = Owner::Name(self.owner());
+        reply.push_class(section, owner, (self.rtype, self.class), self.ttl, |d| d.octets(&self.data));
+    }
+
+    /// Octets that it takes in a message, without compression.
+    pub fn plain_len(&self) -> usize {
+        self.owner.as_bytes().len() + 10 + self.data.len()
     }
 
     /// The owner.

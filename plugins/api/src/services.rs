@@ -1,6 +1,7 @@
 //! What plugins of one server block offer each other, known by type (see [`crate::Setup::offer`]), and what the daemon offers.
 
 use crate::name::{NameBuf, NameRef};
+use crate::presentation::TextRecord;
 use std::net::IpAddr;
 use std::pin::Pin;
 
@@ -45,6 +46,29 @@ pub trait SearchPath: Send + Sync {
     fn lacks(&self) -> Option<&'static str> {
         None
     }
+}
+
+/// Zones that other servers may copy (RFC 5936).
+///
+/// Every plugin that has such zones offers an `Arc<dyn Transfer>`; who may copy them is for the directive `transfer` to say.
+pub trait Transfer: Send + Sync {
+    /// The records of `zone`, a lower-case name: its SOA, all others, the SOA again. Where `serial`, that of the copy that the
+    /// other server has, is not 0 and shows that it has the zone as it is: the SOA alone. `None` where the plugin does not have
+    /// the zone.
+    ///
+    /// Records are made as they are taken, so that a large zone takes no memory.
+    fn transfer(&self, zone: NameRef<'_>, serial: u32) -> Option<ZoneRecords>;
+}
+
+/// Records of a zone, in the order in which they are sent.
+pub type ZoneRecords = Box<dyn Iterator<Item = TextRecord> + Send>;
+
+/// Tells other servers that a zone has changed (RFC 1996).
+///
+/// The directive `transfer` offers an `Arc<dyn Announce>`, and knows whom to tell.
+pub trait Announce: Send + Sync {
+    /// The zone has changed, or is served from now on. Does not wait for anything.
+    fn changed(&self, zone: NameRef<'_>);
 }
 
 /// The daemon's part of a reload; the directive `reload` decides when.

@@ -4,11 +4,13 @@
 //! every octet in its place (TTL, flags) are made in the wire form; all others write the message anew (`rewrite.rs`).
 
 mod kind;
+mod more;
 mod parse;
 mod rewrite;
 mod stored;
 
 pub use kind::Kind;
+pub use more::More;
 pub use stored::Stored;
 
 use crate::Error;
@@ -89,6 +91,7 @@ pub struct Reply {
     live: bool,
     opt: Option<ReplyOpt>,
     error: Option<Error>,
+    more: Option<Box<dyn More>>,
     names: Names,
 }
 
@@ -105,6 +108,7 @@ impl Default for Reply {
             live: false,
             opt: None,
             error: None,
+            more: None,
             names: Names::default(),
         }
     }
@@ -123,6 +127,7 @@ impl Reply {
         self.live = false;
         self.opt = None;
         self.error = None;
+        self.more = None;
     }
 
     /// Begins a message: NOERROR, the question, RD and CD as asked, no records. What was there before is gone but the error.

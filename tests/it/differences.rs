@@ -148,10 +148,7 @@ const LATER: &[(&str, &str)] = &[
         DIRECTIVES,
     ),
     ("^(cache|forward)/", "forward and cache in full"),
-    (
-        r"^kubernetes/(external(_(?!name).*)?\.json|transfer|zonal|metadata|serial_zonal|unsynced_(external|transfer))",
-        "the rest of kubernetes",
-    ),
+    (r"^kubernetes/(external(_(?!name).*)?\.json|transfer|unsynced_(external|transfer))", "the rest of kubernetes"),
     ("^transport/(?!bind_multisocket)", "encrypted transports"),
     ("^metrics/(?!kubernetes)", "metrics of directives that come later"),
 ];

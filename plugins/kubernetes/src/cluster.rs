@@ -22,8 +22,8 @@ pub struct Config {
     pub namespace_labels: Selector,
     /// The kinds of objects that are needed.
     pub kinds: Vec<Kind>,
-    /// `endpoint_pod_names`: an endpoint without host name is called like its pod.
-    pub pod_names: bool,
+    /// How they are read.
+    pub options: Options,
     /// Labels of pods that somebody asks for (`kubernetes/client-label/KEY`).
     pub kept_labels: KeptLabels,
 }
@@ -100,10 +100,9 @@ impl Cluster {
     /// A cluster of which nothing is known yet.
     pub fn empty(config: &Config) -> (Cluster, Writers) {
         let (imported, own): (Vec<Kind>, Vec<Kind>) = config.kinds.iter().partition(|kind| kind.is_imported());
-        let options = Options { pod_names: config.pod_names };
-        let (index, mut writer) = Index::new(&own, options);
+        let (index, mut writer) = Index::new(&own, config.options);
         writer.keep_labels(config.kept_labels.clone());
-        let imports = (!imported.is_empty()).then(|| Index::of_imports(index.clone(), &imported, options));
+        let imports = (!imported.is_empty()).then(|| Index::of_imports(index.clone(), &imported, config.options));
         let (imports, import_writer) = imports.unzip();
         let shared = |writer| Arc::new(Mutex::new(writer));
         (Cluster { index, imports }, Writers { own: shared(writer), imports: import_writer.map(shared) })

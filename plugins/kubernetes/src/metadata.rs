@@ -1,6 +1,7 @@
 //! Values about a query that `metadata` hands on: what its name is made of, and which pod asks (spec 12).
 
 use crate::Kubernetes;
+use crate::answer::Zonal;
 use crate::index::Pod;
 use crate::setup::Pods;
 use api::services::Metadata;
@@ -41,7 +42,9 @@ impl Kubernetes {
     fn part(&self, q: &Query, label: &str) -> Option<String> {
         let asked = q.asked_question();
         let (_, offset) = self.zones.find(asked.name())?;
-        let parts = Parts::read(&asked.name().as_bytes()[..offset]);
+        let labels = &asked.name().as_bytes()[..offset];
+        let zonal = Some(labels).filter(|_| self.rules.zonal).and_then(Zonal::read);
+        let parts = Parts::read(zonal.map_or(labels, |zonal| zonal.service));
         let part = match (label, parts) {
             ("parse-error", parts) => return parts.is_none().then(|| "invalid query name".to_owned()),
             ("kind", parts) => parts?.kind,
@@ -50,6 +53,10 @@ impl Kubernetes {
             ("endpoint", parts) => parts?.endpoint,
             ("port-name", parts) => parts?.port,
             ("protocol", parts) => parts?.protocol,
+            ("zone", parts) if self.rules.zonal => {
+                parts?;
+                return Some(zonal.map_or_else(String::new, |zonal| presented(zonal.zone)));
+            }
             _ => return None,
         };
         Some(text(part))
@@ -103,9 +110,13 @@ const LABELS: usize = 5;
 
 /// A label in presentation form.
 fn text(label: &[u8]) -> String {
-    let wire: Vec<u8> = label.len().try_into().into_iter().chain(label.iter().copied()).collect();
-    let name = Name::join(&wire, NameRef::ROOT).filter(|_| !label.is_empty());
-    name.map(|name| name.to_string()).and_then(|text| text.strip_suffix('.').map(str::to_owned)).unwrap_or_default()
+    if label.is_empty() { String::new() } else { presented(&[&[label.len() as u8], label].concat()) }
+}
+
+/// Labels in presentation form.
+fn presented(labels: &[u8]) -> String {
+    let name = Name::join(labels, NameRef::ROOT).map(|name| name.to_string());
+    name.and_then(|text| text.strip_suffix('.').map(str::to_owned)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -110,6 +110,9 @@ pub struct Endpoint<'a> {
     /// The host label its pod asked for.
     #[serde(borrow)]
     pub hostname: Text<'a>,
+    /// The zone of the cluster that it is in.
+    #[serde(borrow)]
+    pub zone: Text<'a>,
     /// What stands behind the endpoint, usually a pod.
     #[serde(borrow, deserialize_with = "or_default")]
     pub target_ref: TargetRef<'a>,

@@ -19,6 +19,8 @@ pub struct Rules {
     pub ttl: u32,
     /// Names of pods (`pods`).
     pub pods: Pods,
+    /// Endpoints have names by their zones (`zonal`).
+    pub zonal: bool,
     /// Services without ready endpoints do not exist (`ignore empty_service`).
     pub ignore_empty: bool,
     /// The only namespaces, sorted; none stands for all (`namespaces`).
@@ -69,8 +71,8 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let cluster = setup.carry(&format!("{config:?}"), follow)?;
     setup.gate(cluster::synced(cluster.clone(), properties.startup_timeout));
     let local = local_addresses(setup);
-    let Properties { ttl, pods, ignore_empty, namespaces, fallthrough, .. } = properties;
-    let rules = Rules { ttl, pods, ignore_empty, namespaces, local, search: search_domains() };
+    let Properties { ttl, pods, zonal, ignore_empty, namespaces, fallthrough, .. } = properties;
+    let rules = Rules { ttl, pods, zonal, ignore_empty, namespaces, local, search: search_domains() };
     let plugin = Arc::new(Kubernetes { zones, rules, fallthrough, cluster });
     setup.offer::<Arc<dyn Live>>(plugin.clone());
     setup.offer::<Arc<dyn Metadata>>(plugin.clone());

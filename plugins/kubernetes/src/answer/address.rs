@@ -113,7 +113,8 @@ impl Kubernetes {
                 if reply.overflowed() {
                     return;
                 }
-                if !selection.repeats((number, &slice, entry))
+                if selection.takes(&slice, entry)
+                    && !selection.repeats((number, &slice, entry))
                     && let Some(address) = slice.addresses.get(entry)
                 {
                     reply.push_address(Section::Answer, owner, self.rules.ttl, address);

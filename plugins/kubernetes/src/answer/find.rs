@@ -1,6 +1,6 @@
 //! From a name to what it stands for.
 
-use super::name::{Below, Grammar, Node, Ports, Tree};
+use super::name::{Below, Grammar, Node, Ports, Tree, Zonal};
 use super::selection::{Selection, owned};
 use crate::Kubernetes;
 use crate::index::{AddressText, Backing, Index, NameKind, Namespace};
@@ -62,11 +62,6 @@ impl<'a> Asked<'a> {
     pub fn labels(&self) -> &'a [u8] {
         &self.name.as_bytes()[..self.offset]
     }
-
-    /// How the labels are to be read.
-    fn grammar(&self) -> Grammar {
-        if self.zone.multicluster { Grammar::Multicluster } else { Grammar::Plain }
-    }
 }
 
 impl Kubernetes {
@@ -80,7 +75,7 @@ impl Kubernetes {
 
     /// The same but for the name servers, which the types TXT and PTR do not know.
     pub(super) fn find_record<'a>(&'a self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
-        let node = Node::read(asked.labels(), asked.grammar());
+        let node = Node::read(asked.labels(), self.grammar(asked.zone));
         if !matches!(node, Node::Branch) && crate::zones::is_reverse(asked.name) {
             return Err(NoSuchName);
         }
@@ -89,6 +84,7 @@ impl Kubernetes {
             Node::Nothing => Err(NoSuchName),
             Node::Namespace(tree, label) => self.find_namespace(tree, label),
             Node::Service { owner, below } => self.find_service(asked, owner, below),
+            Node::Zonal(zonal) => self.find_zonal(asked, zonal),
             Node::Pod { pod, namespace } => self.find_pod(pod, namespace),
         }
     }
@@ -100,9 +96,8 @@ impl Kubernetes {
     }
 
     fn find_service<'a>(&'a self, asked: &Asked<'a>, owner: &'a [u8], below: Below<'a>) -> Result<Hit<'a>, NoSuchName> {
-        let index = self.services_of(asked.zone);
-        let service = index.service(owner).filter(|s| self.exposes(&s.namespace)).ok_or(NoSuchName)?;
-        let mut selection = Selection { index, service, ports: Ports::ANY };
+        let mut selection = self.select(asked.zone, owner)?;
+        let index = selection.index;
         let definition = selection.definition().ok_or(NoSuchName)?;
         let external = match definition.backing {
             Backing::Nothing => return Err(NoSuchName),
@@ -131,6 +126,35 @@ impl Kubernetes {
             false => defined && (has_ports || !asked.zone.multicluster),
         };
         if known { Ok(Hit::Service(selection)) } else { Err(NoSuchName) }
+    }
+
+    /// Endpoints of a headless service in a zone. That such a name exists does not depend on whether there are any.
+    fn find_zonal<'a>(&'a self, asked: &Asked<'a>, zonal: Zonal<'a>) -> Result<Hit<'a>, NoSuchName> {
+        let mut selection = self.select(asked.zone, zonal.owner)?;
+        if !selection.definition().is_some_and(|d| matches!(d.backing, Backing::Headless)) {
+            return Err(NoSuchName);
+        }
+        selection.zone = Some(zonal.zone);
+        if zonal.prefer && !selection.has_endpoints() {
+            selection.zone = None;
+        }
+        Ok(Hit::Service(selection))
+    }
+
+    /// All of a service that is answered for.
+    fn select<'a>(&'a self, zone: &Zone, owner: &[u8]) -> Result<Selection<'a>, NoSuchName> {
+        let index = self.services_of(zone);
+        let service = index.service(owner).filter(|s| self.exposes(&s.namespace)).ok_or(NoSuchName)?;
+        Ok(Selection { index, service, ports: Ports::ANY, zone: None })
+    }
+
+    /// How the labels in front of a zone are to be read.
+    fn grammar(&self, zone: &Zone) -> Grammar {
+        match (zone.multicluster, self.rules.zonal) {
+            (true, _) => Grammar::Multicluster,
+            (false, true) => Grammar::Zonal,
+            (false, false) => Grammar::Plain,
+        }
     }
 
     fn find_pod<'a>(&self, pod: &'a [u8], namespace: &[u8]) -> Result<Hit<'a>, NoSuchName> {

@@ -17,6 +17,7 @@ use crate::index::Index;
 use crate::zones::Zone;
 use api::{Name, NameRef, Owner, Question, RecordType, Reply, Section};
 use find::{Asked, Hit, NoSuchName};
+pub use name::Zonal;
 
 /// How far an answer came.
 pub enum Verdict {

@@ -16,6 +16,8 @@ pub enum Node<'a> {
         /// What stands in front of them.
         below: Below<'a>,
     },
+    /// Endpoints of a service in a zone of the cluster.
+    Zonal(Zonal<'a>),
     /// `IP.NS.pod`.
     Pod {
         /// The labels of address and namespace.
@@ -39,8 +41,50 @@ pub enum Tree {
 pub enum Grammar {
     /// Those of one cluster.
     Plain,
+    /// The same, with endpoints by the zones that they are in.
+    Zonal,
     /// Endpoints may stand in front of the name of a cluster.
     Multicluster,
+}
+
+/// A name of those endpoints of a service that are in one zone: `ZONE.pin._zone.SVC.NS.svc`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Zonal<'a> {
+    /// The labels of service and namespace.
+    pub owner: &'a [u8],
+    /// All labels of the service's own name.
+    pub service: &'a [u8],
+    /// The labels of the zone, one or more.
+    pub zone: &'a [u8],
+    /// Whether all endpoints are meant where there are none in the zone.
+    pub prefer: bool,
+}
+
+impl Zonal<'_> {
+    /// Reads the labels in front of a zone, if they have this form.
+    pub fn read(labels: &[u8]) -> Option<Zonal<'_>> {
+        let (mut starts, mut count, mut at) = ([0; LABELS], 0, 0);
+        while at < labels.len() {
+            starts[count % LABELS] = at;
+            count += 1;
+            at += usize::from(labels[at]) + 1;
+        }
+        // The start of the label with this number, counted from the zone.
+        let start = |number: usize| count.checked_sub(number).map(|i| starts[i % LABELS]);
+        let (top, service, directive) = (start(1)?, start(3)?, start(5)?);
+        let prefer = match &labels[directive..service] {
+            b"\x03pin\x05_zone" => false,
+            b"\x06prefer\x05_zone" => true,
+            _ => return None,
+        };
+        let known = labels[top..] == *b"\x03svc" && directive > 0;
+        known.then(|| Zonal {
+            owner: &labels[service..top],
+            service: &labels[service..],
+            zone: &labels[..directive],
+            prefer,
+        })
+    }
 }
 
 /// What stands in front of a service.
@@ -65,6 +109,11 @@ const LABELS: usize = 5;
 impl Node<'_> {
     /// Reads the labels in front of a zone.
     pub fn read(labels: &[u8], grammar: Grammar) -> Node<'_> {
+        if grammar == Grammar::Zonal
+            && let Some(zonal) = Zonal::read(labels)
+        {
+            return Node::Zonal(zonal);
+        }
         let (mut starts, mut count, mut at) = ([0; LABELS], 0, 0);
         while at < labels.len() {
             let Some(start) = starts.get_mut(count) else { return Node::Nothing };
@@ -182,6 +231,27 @@ mod tests {
             let (_, labels) = name.as_bytes().split_last().unwrap();
             let node = Node::Service { owner: b"\x01w\x01n", below };
             assert_eq!(Node::read(labels, Grammar::Multicluster), node, "{text}");
+        }
+    }
+
+    #[test]
+    fn zones_stand_in_front_of_a_service() {
+        let zonal =
+            |zone, prefer| Node::Zonal(Zonal { owner: b"\x01w\x01n", service: b"\x01w\x01n\x03svc", zone, prefer });
+        let ports = Below::Ports(Ports { port: b"a", protocol: b"zone" });
+        for (text, node) in [
+            ("a.pin._zone.w.n.svc", zonal(b"\x01a", false)),
+            ("a.b.c.prefer._zone.w.n.svc", zonal(b"\x01a\x01b\x01c", true)),
+            ("_http._tcp.a.pin._zone.w.n.svc", zonal(b"\x05_http\x04_tcp\x01a", false)),
+            ("a.near._zone.w.n.svc", Node::Nothing),
+            ("a.pin.zone.w.n.svc", Node::Nothing),
+            ("a.pin._zone.w.n.pod", Node::Nothing),
+            ("a._zone.w.n.svc", Node::Service { owner: b"\x01w\x01n", below: ports }),
+        ] {
+            let name = Name::from_text(text).unwrap();
+            let (_, labels) = name.as_bytes().split_last().unwrap();
+            assert_eq!(Node::read(labels, Grammar::Zonal), node, "{text}");
+            assert!(!matches!(Node::read(labels, Grammar::Plain), Node::Zonal(_)), "{text}");
         }
     }
 

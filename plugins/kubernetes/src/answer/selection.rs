@@ -3,6 +3,7 @@
 use super::name::Ports;
 use crate::index::{Backing, Definition, Found, Index, Service, Slice};
 use api::{Name, NameRef};
+use std::net::IpAddr;
 
 /// A service by one or more of its ports.
 pub struct Selection<'a> {
@@ -12,6 +13,8 @@ pub struct Selection<'a> {
     pub service: Found<Service>,
     /// The ports that are meant.
     pub ports: Ports<'a>,
+    /// The only zone whose endpoints are meant, in wire form; `None` for all endpoints.
+    pub zone: Option<&'a [u8]>,
 }
 
 impl Selection<'_> {
@@ -25,22 +28,40 @@ impl Selection<'_> {
         self.index.slices_of(&self.service).filter(|slice| self.ports.are_in(&slice.ports))
     }
 
+    /// Whether an entry of a slice is meant.
+    pub fn takes(&self, slice: &Slice, entry: usize) -> bool {
+        self.zone.is_none_or(|zone| slice.zone(entry) == Some(zone))
+    }
+
+    /// How many addresses of a slice are meant.
+    pub fn count(&self, slice: &Slice) -> usize {
+        let all = slice.addresses.len();
+        if self.zone.is_none() { all } else { (0..all).filter(|&entry| self.takes(slice, entry)).count() }
+    }
+
     /// Whether there are ready endpoints.
     pub fn has_endpoints(&self) -> bool {
-        self.slices().any(|slice| slice.len() > 0)
+        self.slices().any(|slice| (0..slice.len()).any(|entry| self.takes(&slice, entry)))
     }
 
     /// Whether the address of an entry stands in an entry before it, in this slice or in one of those before it; `number` is
     /// that of the slice in [`Selection::slices`].
     pub fn repeats(&self, (number, slice, entry): (usize, &Slice, usize)) -> bool {
-        if slice.repeats && slice.addresses.repeated(entry) {
+        if slice.repeats && slice.addresses.repeated(entry, |before| self.takes(slice, before)) {
             return true;
         }
         if !self.service.overlap {
             return false;
         }
         let Some(address) = slice.addresses.get(entry) else { return false };
-        self.slices().take(number).any(|slice| slice.addresses.contains(address))
+        self.slices().take(number).any(|slice| self.holds(&slice, address))
+    }
+
+    /// Whether an address is among those of a slice that are meant.
+    fn holds(&self, slice: &Slice, address: IpAddr) -> bool {
+        slice.addresses.contains(address)
+            && (self.zone.is_none()
+                || (0..slice.addresses.len()).any(|e| slice.addresses.get(e) == Some(address) && self.takes(slice, e)))
     }
 
     /// The other name that the service leads to, if it does.
@@ -48,7 +69,11 @@ impl Selection<'_> {
         let definition = self.definition()?;
         match &definition.backing {
             Backing::Name(name, _) => owned(name),
-            Backing::Headless => self.slices().find_map(|slice| owned(slice.names.first()?)),
+            Backing::Headless => self.slices().find_map(|slice| {
+                let first = slice.addresses.len();
+                let number = (0..slice.names.len()).find(|number| self.takes(&slice, first + number))?;
+                owned(&slice.names[number])
+            }),
             Backing::Addresses(_) | Backing::Nothing => None,
         }
     }

@@ -70,10 +70,10 @@ impl Writer<'_, '_> {
     /// Each port of each endpoint of a headless service.
     fn headless(&mut self, selection: &Selection<'_>) {
         let ports = selection.ports;
-        self.weigh(selection.slices().map(|s| s.addresses.len() * ports.count(&s.ports)).sum());
+        self.weigh(selection.slices().map(|s| selection.count(&s) * ports.count(&s.ports)).sum());
         let mut seen = Seen::default();
         for slice in selection.slices() {
-            for entry in 0..slice.addresses.len() {
+            for entry in (0..slice.addresses.len()).filter(|&entry| selection.takes(&slice, entry)) {
                 if self.reply.overflowed() {
                     return;
                 }
@@ -81,7 +81,7 @@ impl Writer<'_, '_> {
             }
         }
         for (number, slice) in selection.slices().enumerate().filter(|(_, s)| has_number(ports, &s.ports)) {
-            for entry in 0..slice.addresses.len() {
+            for entry in (0..slice.addresses.len()).filter(|&entry| selection.takes(&slice, entry)) {
                 if self.reply.overflowed() {
                     return;
                 }

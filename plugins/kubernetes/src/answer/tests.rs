@@ -30,7 +30,8 @@ fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
     let imports = imports(index.clone());
     let zones = ["cluster.local.", "set.local.", "in-addr.arpa."].map(str::to_owned);
     let (namespaces, local, search) = (Vec::new(), Vec::new(), Vec::new());
-    let rules = Rules { ttl: 5, pods: Pods::Insecure, ignore_empty: false, namespaces, local, search };
+    let (ttl, pods, zonal, ignore_empty) = (5, Pods::Insecure, true, false);
+    let rules = Rules { ttl, pods, zonal, ignore_empty, namespaces, local, search };
     let cluster = Arc::new(Cluster { index, imports: Some(imports) });
     let mut zones = Zones::new(&zones).unwrap();
     zones.set_multicluster(&["set.local.".into()]);
@@ -72,6 +73,11 @@ fn what_would_be_answered_is_known_beforehand() {
         "10-244-0-1.headless.n.svc.cluster.local",
         "10-244-0-2.headless.n.svc.cluster.local",
         "out.n.svc.cluster.local",
+        "a.pin._zone.headless.n.svc.cluster.local",
+        "a.prefer._zone.headless.n.svc.cluster.local",
+        "b.pin._zone.headless.n.svc.cluster.local",
+        "a.pin._zone.web.n.svc.cluster.local",
+        "a.pin._zone.headless.n.svc.set.local",
         "10-0-0-1.n.pod.cluster.local",
         "x.n.pod.cluster.local",
         "dns-version.cluster.local",

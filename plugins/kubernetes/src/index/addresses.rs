@@ -50,15 +50,15 @@ impl Addresses {
 
     /// All, IPv4 first, each once.
     pub fn distinct(&self) -> impl Iterator<Item = IpAddr> {
-        (0..self.len()).filter(|&n| !self.repeated(n)).filter_map(|n| self.get(n))
+        (0..self.len()).filter(|&n| !self.repeated(n, |_| true)).filter_map(|n| self.get(n))
     }
 
-    /// Whether the address with this number stands under a lower number as well.
-    pub fn repeated(&self, number: usize) -> bool {
+    /// Whether the address with this number stands under a lower number that `counts` as well.
+    pub fn repeated(&self, number: usize, counts: impl Fn(usize) -> bool) -> bool {
         let (v4, v6) = (self.v4(), self.v6());
         match number.checked_sub(v4.len()) {
-            None => v4[..number].contains(&v4[number]),
-            Some(number) => v6.get(number).is_some_and(|a| v6[..number].contains(a)),
+            None => positions(&v4[..number], v4[number]).any(counts),
+            Some(at) => v6.get(at).is_some_and(|&a| positions(&v6[..at], a).any(|n| counts(n + v4.len()))),
         }
     }
 

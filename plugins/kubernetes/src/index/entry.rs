@@ -85,6 +85,8 @@ pub struct Slice {
     /// Whether an address stands in it twice.
     pub repeats: bool,
     hosts: Option<Box<Hosts>>,
+    /// Where the entries are; kept only where zones have names.
+    zones: Option<Box<Zones>>,
 }
 
 /// Host labels that do not follow from the address.
@@ -95,6 +97,15 @@ struct Hosts {
     /// For each entry the end of its wire labels in `labels`.
     ends: Box<[u32]>,
     labels: Box<[u8]>,
+}
+
+/// The zones of the cluster that entries are in.
+#[derive(PartialEq)]
+struct Zones {
+    /// Each once, shared with other slices.
+    names: Box<[Arc<[u8]>]>,
+    /// For each entry the number of its zone in `names`, counted from 1; 0 for none.
+    numbers: Box<[u16]>,
 }
 
 /// A pod that has an address.
@@ -126,13 +137,18 @@ pub struct SliceParts<'a> {
     pub service: &'a [u8],
     pub namespace: Arc<Namespace>,
     pub ports: Arc<[Port]>,
-    pub v4: Vec<([u8; 4], bool, Host)>,
-    pub v6: Vec<([u8; 16], bool, Host)>,
-    pub names: Vec<(Box<[u8]>, Host)>,
+    pub v4: Vec<([u8; 4], bool, Labels)>,
+    pub v6: Vec<([u8; 16], bool, Labels)>,
+    pub names: Vec<(Box<[u8]>, Labels)>,
 }
 
-/// The host label of an entry in wire form, empty where it follows from the address.
-pub type Host = Vec<u8>;
+/// What an entry is called, apart from its address; in wire form.
+pub struct Labels {
+    /// The host label, empty where it follows from the address.
+    pub host: Vec<u8>,
+    /// The lower-case labels of the zone that it is in, where that is kept.
+    pub zone: Option<Arc<[u8]>>,
+}
 
 impl Slice {
     /// Packs the parts.
@@ -140,7 +156,8 @@ impl Slice {
         let v4: Vec<_> = parts.v4.iter().map(|e| (e.0, e.1)).collect();
         let v6: Vec<_> = parts.v6.iter().map(|e| (e.0, e.1)).collect();
         let addresses = Addresses::new(&v4, &v6);
-        let hosts = parts.v4.iter().map(|e| &e.2).chain(parts.v6.iter().map(|e| &e.2));
+        let labels = parts.v4.iter().map(|e| &e.2).chain(parts.v6.iter().map(|e| &e.2));
+        let labels = labels.chain(parts.names.iter().map(|e| &e.1));
         Slice {
             name: parts.name.into(),
             owner: [parts.cluster, parts.service].concat().into(),
@@ -149,7 +166,8 @@ impl Slice {
             ports: parts.ports,
             repeats: addresses.repeats(),
             addresses,
-            hosts: Hosts::pack(hosts.chain(parts.names.iter().map(|e| &e.1))),
+            hosts: Hosts::pack(labels.clone().map(|l| &l.host)),
+            zones: Zones::pack(labels.map(|l| l.zone.as_ref())),
             names: parts.names.into_iter().map(|e| e.0).collect(),
         }
     }
@@ -194,6 +212,12 @@ impl Slice {
         self.addresses.find(address)
     }
 
+    /// The labels of the zone that an entry is in, if that is known.
+    pub fn zone(&self, entry: usize) -> Option<&[u8]> {
+        let zones = self.zones.as_ref()?;
+        zones.names.get(usize::from(*zones.numbers.get(entry)?).checked_sub(1)?).map(|name| &**name)
+    }
+
     /// The entry's host where it does not follow from the address, else nothing.
     pub fn written_host(&self, entry: usize) -> &[u8] {
         let Some(hosts) = &self.hosts else { return &[] };
@@ -203,7 +227,7 @@ impl Slice {
 }
 
 impl Hosts {
-    fn pack<'a>(hosts: impl Iterator<Item = &'a Host> + Clone) -> Option<Box<Hosts>> {
+    fn pack<'a>(hosts: impl Iterator<Item = &'a Vec<u8>> + Clone) -> Option<Box<Hosts>> {
         hosts.clone().any(|h| !h.is_empty()).then(|| {
             let mut labels = Vec::new();
             let tags = hosts.clone().map(|h| if h.is_empty() { 0 } else { host_tag(h) }).collect();
@@ -214,6 +238,22 @@ impl Hosts {
             let ends = ends.collect();
             Box::new(Hosts { tags, ends, labels: labels.into() })
         })
+    }
+}
+
+impl Zones {
+    fn pack<'a>(zones: impl Iterator<Item = Option<&'a Arc<[u8]>>>) -> Option<Box<Zones>> {
+        let mut names: Vec<Arc<[u8]>> = Vec::new();
+        let mut number = |zone: &Arc<[u8]>| {
+            let known = names.iter().position(|name| name == zone);
+            let at = known.unwrap_or_else(|| {
+                names.push(zone.clone());
+                names.len() - 1
+            });
+            u16::try_from(at + 1).unwrap_or(0)
+        };
+        let numbers: Box<[u16]> = zones.map(|zone| zone.map_or(0, &mut number)).collect();
+        (!names.is_empty()).then(|| Box::new(Zones { names: names.into(), numbers }))
     }
 }
 

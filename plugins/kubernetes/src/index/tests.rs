@@ -294,6 +294,31 @@ fn nonsense_is_remarked_and_left_out() {
 }
 
 #[test]
+fn zones_are_kept_where_they_have_names() {
+    let endpoints = json!([{"addresses": ["10.0.0.1"], "zone": "US-a"}, {"addresses": ["10.0.0.2"]},
+                           {"addresses": ["fd00::1"], "zone": "us-a"}, {"addresses": ["fd00::2"], "zone": "a..b"},
+                           {"addresses": ["10.0.0.3"], "zone": "eu.west"}]);
+    let mut object = slice("h-1", "h", &[]);
+    object["endpoints"] = endpoints;
+    for zones in [false, true] {
+        let (index, writer) = Index::new(&KINDS, Options { zones, ..Options::default() });
+        let mut f = Fixture { index, writer, now: 0 };
+        f.put(object.clone());
+        let h = f.index.service(&wire(&["h", "d"])).unwrap();
+        let slice = f.index.slices_of(&h).next().unwrap();
+        let found: Vec<_> = (0..slice.len()).map(|e| slice.zone(e).map(<[u8]>::to_vec)).collect();
+        let (a, west) = (Some(wire(&["us-a"])), Some(wire(&["eu", "west"])));
+        let kept = vec![a.clone(), None, west, a, None];
+        assert_eq!(found, if zones { kept } else { vec![None; 5] });
+        assert_eq!(f.writer.take_remarks().len(), usize::from(zones));
+        let mut moved = object.clone();
+        moved["endpoints"][1]["zone"] = "us-b".into();
+        f.put(moved);
+        assert_eq!(f.index.serial(), if zones { 2 } else { 1 });
+    }
+}
+
+#[test]
 fn imports_stand_beside_the_cluster() {
     let mut own = Fixture::new();
     let (index, writer) = Index::of_imports(own.index.clone(), &[Kind::ServiceImport], Options::default());

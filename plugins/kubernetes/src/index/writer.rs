@@ -32,14 +32,17 @@ pub struct Writer {
     label_sets: HashSet<Arc<LabelSet>>,
     namespaces: Kept,
     ports: HashSet<Arc<[Port]>>,
+    zones: HashSet<Arc<[u8]>>,
     remarks: Vec<String>,
 }
 
 /// How objects are read.
-#[derive(Clone, Copy, Default, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
 pub struct Options {
     /// `endpoint_pod_names`: an endpoint without host name is called like its pod.
     pub pod_names: bool,
+    /// `zonal`: endpoints are found by their zones.
+    pub zones: bool,
 }
 
 /// What is listed and watched, each for itself.
@@ -105,6 +108,7 @@ impl Writer {
             label_sets: HashSet::new(),
             namespaces: Kept::default(),
             ports: HashSet::new(),
+            zones: HashSet::new(),
             remarks: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cluster::{Cluster, Source};
-use crate::index::Index;
+use crate::index::{Index, Options};
 use crate::selector::Selector;
 use api::task::StopSource;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Fixture {
             labels: Selector::default(),
             namespace_labels: Selector::default(),
             kinds: vec![Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod],
-            pod_names: false,
+            options: Options::default(),
             kept_labels: Default::default(),
         };
         let (cluster, writers) = Cluster::empty(&config);

@@ -3,7 +3,7 @@
 use super::Pods;
 use crate::cluster::{Config, Source};
 use crate::connect::Place;
-use crate::index::{KeptLabels, Kind};
+use crate::index::{KeptLabels, Kind, Options};
 use crate::metadata::CLIENT_LABEL;
 use crate::selector::Selector;
 use crate::watch::RESYNC;
@@ -20,6 +20,7 @@ pub struct Properties<'a> {
     pub ttl: u32,
     pub pods: Pods,
     pub ignore_empty: bool,
+    pub zonal: bool,
     pub namespaces: Vec<String>,
     pub fallthrough: Fallthrough,
     pub startup_timeout: Duration,
@@ -47,6 +48,7 @@ impl Default for Properties<'_> {
             ttl: 5,
             pods: Pods::Disabled,
             ignore_empty: false,
+            zonal: false,
             namespaces: Vec::new(),
             fallthrough: Fallthrough::default(),
             startup_timeout: Duration::from_secs(5),
@@ -103,7 +105,7 @@ impl<'a> Properties<'a> {
                 self.multicluster = value::zones_or(&c.remaining_args(), std::iter::empty());
                 Ok(())
             }
-            later @ "zonal" => Err(c.err(format!("property '{later}' is not supported yet"))),
+            "zonal" => flag(c).map(|()| self.zonal = true),
             unknown => Err(c.err(format!("unknown property '{unknown}'"))),
         }
     }
@@ -113,6 +115,9 @@ impl<'a> Properties<'a> {
         self.namespaces.sort_unstable();
         if !self.namespaces.is_empty() && self.namespace_labels.is_some() {
             return Err(c.err("namespaces and namespace_labels cannot both be set"));
+        }
+        if self.zonal && !self.endpoints {
+            return Err(c.err("zonal requires the endpoint cache; remove noendpoints"));
         }
         if !self.manifests.is_empty() && (self.endpoint.is_some() || self.kubeconfig.is_some()) {
             return Err(c.err("manifests and an API server cannot both be set"));
@@ -133,7 +138,7 @@ impl<'a> Properties<'a> {
             labels: self.labels.clone(),
             namespace_labels: self.namespace_labels.clone().unwrap_or_default(),
             kinds,
-            pod_names: self.pod_names,
+            options: Options { pod_names: self.pod_names, zones: self.zonal },
             kept_labels: self.kept_labels(setup),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Writer, no_label};
 use crate::index::addresses::{AddressText, Addresses};
-use crate::index::entry::{Backing, Definition, Host, NameKind, Port, Slice, SliceParts};
+use crate::index::entry::{Backing, Definition, Labels, NameKind, Port, Slice, SliceParts};
 use crate::objects;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -126,10 +126,10 @@ impl Writer {
         let ready = object.endpoints.iter().filter(|e| e.conditions.ready.unwrap_or(true));
         for (endpoint, text) in ready.flat_map(|e| e.addresses.iter().map(move |a| (e, a))) {
             match address(text) {
-                Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd, self.host(endpoint, text, odd))),
-                Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd, self.host(endpoint, text, odd))),
+                Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd, self.labels(endpoint, text, odd))),
+                Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd, self.labels(endpoint, text, odd))),
                 None => match wire_name(text) {
-                    Some(name) => names.push((name.into(), self.host(endpoint, text, true))),
+                    Some(name) => names.push((name.into(), self.labels(endpoint, text, true))),
                     None => self.remark(format!("endpoints: {text:?} is no address")),
                 },
             }
@@ -148,8 +148,31 @@ impl Writer {
         labels
     }
 
+    fn labels(&mut self, endpoint: &objects::Endpoint<'_>, address: &str, odd: bool) -> Labels {
+        Labels { host: self.host(endpoint, address, odd), zone: self.zone(&endpoint.zone) }
+    }
+
+    /// The labels of a zone, shared with all endpoints in it.
+    fn zone(&mut self, zone: &str) -> Option<Arc<[u8]>> {
+        if !self.options.zones || zone.is_empty() {
+            return None;
+        }
+        let Some(labels) = wire_labels(&zone.to_lowercase()) else {
+            self.remark(format!("endpoints: zone: {zone:?} is no domain name"));
+            return None;
+        };
+        if let Some(known) = self.zones.get(&*labels) {
+            return Some(known.clone());
+        }
+        let zone: Arc<[u8]> = labels.into();
+        if self.zones.len() < ZONES {
+            self.zones.insert(zone.clone());
+        }
+        Some(zone)
+    }
+
     /// The host label of an endpoint's address (spec 4), empty where it follows from the address.
-    fn host(&mut self, endpoint: &objects::Endpoint<'_>, address: &str, odd: bool) -> Host {
+    fn host(&mut self, endpoint: &objects::Endpoint<'_>, address: &str, odd: bool) -> Vec<u8> {
         let pod = Some(&endpoint.target_ref.name).filter(|name| self.options.pod_names && name.len() < 64);
         for name in [Some(&endpoint.hostname), pod].into_iter().flatten().filter(|name| !name.is_empty()) {
             match wire_labels(name) {
@@ -158,7 +181,7 @@ impl Writer {
             }
         }
         if !odd {
-            return Host::new();
+            return Vec::new();
         }
         let mut text = address.replace(['.', ':'], "-");
         if text.ends_with('-') {
@@ -205,5 +228,7 @@ fn wire_name(text: &str) -> Option<Vec<u8>> {
     Some(wire)
 }
 
+/// So many different names of zones are shared.
+const ZONES: usize = 1000;
 /// So many different lists of ports are shared; others are kept for each object.
 const PORT_LISTS: usize = 10_000;

@@ -34,8 +34,37 @@ pub struct Audit {
 /// What a list of one object says.
 struct Count {
     /// How many objects there are; `None` where the server does not say.
-    objects: Option<u64>,
+    objects: Option<i64>,
     version: String,
+}
+
+/// What came of looking at the number of objects.
+enum Counted {
+    /// No doubt; for the metric.
+    Nothing(&'static str),
+    /// There are others than are known.
+    Other { objects: i64, known: i64 },
+    /// The server knows less than it has told.
+    Before(String),
+}
+
+/// A number that differs by the same again and again, though a list was made each time, is not worth much.
+#[derive(Default)]
+struct InVain {
+    difference: i64,
+    times: u32,
+}
+
+impl InVain {
+    fn again(&mut self, difference: i64) {
+        self.times = if difference == self.difference { self.times + 1 } else { 1 };
+        self.difference = difference;
+    }
+
+    /// How many times longer than usual to wait for the next look: from the third time on twice as long, then four times …
+    fn longer(&self) -> u32 {
+        1 << self.times.saturating_sub(2).min(5)
+    }
 }
 
 impl Audit {
@@ -46,55 +75,65 @@ impl Audit {
 
     /// Looks at the number of objects, again and again.
     async fn count(&self) {
-        let mut in_vain = 0;
+        let mut in_vain = InVain::default();
         loop {
-            sleep(about(self.watch.pace.count * (1 << in_vain))).await;
+            sleep(about(self.watch.pace.count * in_vain.longer())).await;
             let Some(lists) = self.following() else { continue };
-            let doubt = self.counted().await;
-            // The number is not worth much where a list made for its sake did not mend it.
-            in_vain = if matches!(doubt, Some((Doubt::Count, _))) { (in_vain + 1).min(MOST_IN_VAIN) } else { 0 };
-            if let Some(doubt) = doubt
-                && self.following() == Some(lists)
-            {
+            let found = self.counted().await;
+            let doubt = match found {
+                Counted::Other { objects, known } => {
+                    in_vain.again(objects - known);
+                    (Doubt::Count, format!("there are {objects}, and {known} are known"))
+                }
+                Counted::Before(why) => (Doubt::Version, why),
+                Counted::Nothing(result) => {
+                    in_vain = InVain::default();
+                    self.checks.made(Check::Count, result);
+                    continue;
+                }
+            };
+            self.checks.made(Check::Count, "different");
+            if self.following() == Some(lists) {
                 self.tell(doubt).await;
             }
         }
     }
 
     /// Looks at the number of objects until it is as known, or has differed by as much several times.
-    async fn counted(&self) -> Option<(Doubt, String)> {
-        let mut differed = None;
-        for look in 1..=LOOKS {
-            let before = locked(&self.record).version()?.to_owned();
+    async fn counted(&self) -> Counted {
+        let (mut difference, mut times) = (0, 0);
+        for _ in 0..LOOKS {
+            let (before, changes) = match &*locked(&self.record) {
+                record if record.version().is_none() => return Counted::Nothing("unknown"),
+                record => (record.version().unwrap_or_default().to_owned(), record.changes()),
+            };
             let count = match self.ask_count().await {
                 Ok(count) => count,
                 Err(why) => {
                     tracing::debug!("{} are not counted: {why}", self.kind());
-                    self.checks.made(Check::Count, "failed");
-                    return None;
+                    return Counted::Nothing("failed");
                 }
             };
             if is_before(&count.version, &before) {
-                self.checks.made(Check::Count, "different");
-                return Some((Doubt::Version, format!("a list has version {} after {before}", count.version)));
+                return Counted::Before(format!("a list has version {} after {before}", count.version));
             }
-            let known = locked(&self.record).len() as i64;
-            let Some(objects) = count.objects.map(|n| n as i64) else {
-                self.checks.made(Check::Count, "unknown");
-                return None;
-            };
-            if objects == known {
-                self.checks.made(Check::Count, "equal");
-                return None;
+            let Some(objects) = count.objects else { return Counted::Nothing("unknown") };
+            if objects == self.known() {
+                return Counted::Nothing("equal");
             }
-            if look == LOOKS && differed == Some(objects - known) {
-                self.checks.made(Check::Count, "different");
-                return Some((Doubt::Count, format!("there are {objects}, and {known} are known")));
+            // What changed just before may be on its way still.
+            sleep(self.watch.pace.recount / 20).await;
+            let known = self.known();
+            if locked(&self.record).changes() == changes {
+                times = if objects - known == difference { times + 1 } else { 1 };
+                difference = objects - known;
             }
-            differed = differed.or(Some(objects - known)).filter(|d| *d == objects - known);
+            if times == ENOUGH {
+                return Counted::Other { objects, known };
+            }
             sleep(self.watch.pace.recount).await;
         }
-        None
+        Counted::Nothing("unknown")
     }
 
     async fn ask_count(&self) -> Result<Count, String> {
@@ -107,7 +146,10 @@ impl Audit {
         self.read(&[("limit", "1")], &mut items, each).await?;
         let metadata = frame(&items).map_err(|e| e.to_string())?;
         let rest = if metadata.next.is_empty() { Some(0) } else { metadata.remaining_item_count };
-        Ok(Count { objects: rest.map(|rest| rest + objects), version: metadata.resource_version.to_string() })
+        Ok(Count {
+            objects: rest.map(|rest| i64::try_from(rest).unwrap_or(i64::MAX).saturating_add(objects)),
+            version: metadata.resource_version.to_string(),
+        })
     }
 
     /// Compares all names and versions, again and again.
@@ -185,6 +227,10 @@ impl Audit {
         let _ = self.doubts.send(doubt).await;
     }
 
+    fn known(&self) -> i64 {
+        locked(&self.record).len() as i64
+    }
+
     fn following(&self) -> Option<u64> {
         locked(&self.record).following()
     }
@@ -194,9 +240,9 @@ impl Audit {
     }
 }
 
-/// So many looks at a number of objects have to differ from what is known, and by the same number.
-const LOOKS: u32 = 3;
-/// How often the time between looks is doubled at most, where lists do not mend what they find: to a quarter of an hour.
-const MOST_IN_VAIN: u32 = 5;
+/// So many looks at a number of objects have to differ from what is known, by the same number and with no change in between.
+const ENOUGH: u32 = 3;
+/// So many looks are made, where there are changes.
+const LOOKS: u32 = 8;
 /// Names in a page.
 const PAGE: &str = "500";

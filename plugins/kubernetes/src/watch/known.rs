@@ -11,6 +11,7 @@ pub struct Record {
     /// What changed since a comparison began, while one is under way.
     touched: Option<Vec<u64>>,
     lists: u64,
+    changes: u64,
     /// Up to where everything has been told; `None` when the kind must be listed.
     version: Option<String>,
 }
@@ -18,7 +19,7 @@ pub struct Record {
 impl Default for Record {
     fn default() -> Self {
         let hasher = foldhash::fast::RandomState::default();
-        Record { hasher, known: Known::default(), listing: None, touched: None, lists: 0, version: None }
+        Record { hasher, known: Known::default(), listing: None, touched: None, lists: 0, changes: 0, version: None }
     }
 }
 
@@ -70,6 +71,11 @@ impl Record {
         self.known.len
     }
 
+    /// How many changes there were so far.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// How many lists have been completed, if none is needed now.
     pub fn following(&self) -> Option<u64> {
         self.version.is_some().then_some(self.lists)
@@ -98,6 +104,7 @@ impl Record {
     }
 
     fn touch(&mut self, key: u64) {
+        self.changes += 1;
         if let Some(touched) = &mut self.touched {
             touched.push(key);
             if touched.len() > MOST_TOUCHED {

@@ -58,7 +58,7 @@ struct Watch {
     waiting: VecDeque<Bytes>,
     /// What the client knows of; a change of anything else is new to it.
     known: HashSet<Key>,
-    /// Events up to this version are known to the client.
+    /// Events up to this version are known to the client; those after a restored backup are not told.
     seen: u64,
     born: Instant,
     mark: Instant,
@@ -151,6 +151,7 @@ impl Watch {
         if event.version <= self.seen {
             return;
         }
+        self.seen = event.version;
         while self.frozen() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -24,7 +24,7 @@ const SERVICES: &[(&str, u16)] = &[("a", 1), ("b", 2), ("old", 7)];
 
 /// Each test says what it measured: `cargo test … -- --nocapture` shows it.
 #[expect(clippy::print_stderr, reason = "figures of a test")]
-fn figure(what: &str, time: Duration, limit: Duration) {
+pub fn figure(what: &str, time: Duration, limit: Duration) {
     eprintln!("{what}: {:.2} s (limit {} s)", time.as_secs_f64(), limit.as_secs());
     assert!(time <= limit, "{what}");
 }

@@ -3,6 +3,7 @@
 mod bars;
 mod credentials;
 mod random;
+mod real;
 mod world;
 
 use super::*;

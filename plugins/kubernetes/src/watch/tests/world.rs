@@ -92,7 +92,9 @@ impl World {
 
     /// The sum of the series of a counter that concern this server and have `label` as a label's value.
     pub fn counted(&self, counter: &str, label: &str) -> u64 {
-        let (name, host) = (format!("poddns_kubernetes_{counter}{{"), self.server.url().split_off(7));
+        let config = self.place.config().unwrap();
+        let host = format!("host=\"{}\"", config.cluster_url.authority().unwrap());
+        let name = format!("poddns_kubernetes_{counter}{{");
         let label = if label.is_empty() { String::new() } else { format!("\"{label}\"") };
         let page = api::metrics::page();
         let lines = page.lines().filter(|l| l.starts_with(&name) && l.contains(&host) && l.contains(&label));

@@ -74,7 +74,7 @@ fn main() {
             let start = server.wait_for_service(services - 1);
             std::thread::sleep(Duration::from_secs(3));
             let (peak, rest) = (server.peak(), server.resident());
-            let (relist, seen) = runtime.block_on(restart(&api, &server));
+            let (relist, seen) = runtime.block_on(restart(&api, &server, &format!("restarted-{name}")));
             println!(
                 "{name:<10} {services:>8} {:>6} {:>7} | {:>9.0} {:>9.1} {:>9.1} {:>9.1} {:>9.0}",
                 arguments.endpoints,
@@ -94,15 +94,15 @@ fn main() {
 
 /// The API server restarts with its history gone: the most memory that the relist takes, in MB, and how long after the
 /// restart a new service is answered.
-async fn restart(api: &Api, server: &Server) -> (f64, Duration) {
+async fn restart(api: &Api, server: &Server, name: &str) -> (f64, Duration) {
     server.forget_peak();
     api.down().await;
     api.compact();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    api.put(objects::service("restarted", "10.200.0.1"));
+    api.put(objects::service(name, "10.200.0.1"));
     let begin = Instant::now();
     api.up().await.expect("the API server's port");
-    server.wait_for("restarted.ns0.svc.cluster.local", [10, 200, 0, 1]);
+    server.wait_for(&format!("{name}.ns0.svc.cluster.local"), [10, 200, 0, 1]);
     let seen = begin.elapsed();
     tokio::time::sleep(Duration::from_secs(3)).await;
     (server.peak(), seen)

@@ -4,6 +4,7 @@ use crate::connect::{Api, Limits, Place};
 use crate::index::{Index, KeptLabels, Kind, Options};
 use crate::manifests::Manifests;
 use crate::selector::Selector;
+use crate::snapshot::Snapshot;
 use crate::watch::{self, Pace, SharedWriter, Watch};
 use api::Clock;
 use api::task::{Stop, Tasks};
@@ -26,6 +27,8 @@ pub struct Config {
     pub options: Options,
     /// Labels of pods that somebody asks for (`kubernetes/client-label/KEY`).
     pub kept_labels: KeptLabels,
+    /// `snapshot`: where what is known is kept for a start without the API server.
+    pub snapshot: Option<PathBuf>,
 }
 
 /// Where a cluster is read from.
@@ -49,6 +52,7 @@ pub enum Source {
 }
 
 /// A cluster that is followed.
+#[derive(Clone)]
 pub struct Cluster {
     /// What is known of it.
     pub index: Arc<Index>,
@@ -72,6 +76,9 @@ impl Cluster {
     /// What is needed to connect is missing, or a path cannot be read.
     pub fn follow(config: &Config, clock: Clock, tasks: &mut Tasks) -> Result<Cluster, String> {
         let (cluster, writers) = Cluster::empty(config);
+        if let Some(path) = &config.snapshot {
+            Snapshot::new(path.clone(), config).begin(&cluster, &writers, &clock, tasks);
+        }
         match &config.source {
             Source::Manifests(paths) => {
                 let manifests = config.manifests(paths);
@@ -108,9 +115,19 @@ impl Cluster {
         (Cluster { index, imports }, Writers { own: shared(writer), imports: import_writer.map(shared) })
     }
 
-    /// Whether everything has been listed once.
+    /// Whether it is whole: everything has been listed once, or is as a snapshot has it.
     pub fn synced(&self) -> bool {
         self.index.synced() && self.imports.as_ref().is_none_or(|imports| imports.synced())
+    }
+
+    /// Whether everything has been listed once.
+    pub fn listed(&self) -> bool {
+        self.index.listed() && self.imports.as_ref().is_none_or(|imports| imports.listed())
+    }
+
+    /// A number that is another one when something has changed.
+    pub fn revision(&self) -> u64 {
+        self.index.revision() + self.imports.as_ref().map_or(0, |imports| imports.revision())
     }
 }
 
@@ -159,7 +176,7 @@ async fn follow_all(watches: Vec<Watch>, api: Arc<Api>, writers: Writers, clock:
 pub async fn synced(cluster: Arc<Cluster>, limit: Duration) {
     let wait = async {
         for round in 1u32.. {
-            if cluster.synced() {
+            if cluster.listed() || round > SNAPSHOT && cluster.synced() {
                 return;
             }
             tokio::time::sleep(LOOK).await;
@@ -175,5 +192,7 @@ pub async fn synced(cluster: Arc<Cluster>, limit: Duration) {
 
 /// Between two looks at whether the index is whole.
 const LOOK: Duration = Duration::from_millis(10);
+/// So many looks, 1 s, the API server has to be read before a snapshot is served in its place.
+const SNAPSHOT: u32 = 100;
 /// So many looks, 0.5 s, are between two reminders in the log.
 const REMIND: u32 = 50;

@@ -18,6 +18,7 @@ mod objects;
 mod path;
 mod selector;
 mod setup;
+mod snapshot;
 mod watch;
 mod zones;
 

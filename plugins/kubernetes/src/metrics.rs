@@ -20,6 +20,9 @@ pub static ALL: &[&dyn Metric] = &[
     &RELISTS,
     &ENDS,
     &CHECKS,
+    &SNAPSHOT_SERVED,
+    &SNAPSHOT_WRITTEN,
+    &SNAPSHOT_FAILURES,
 ];
 
 static PROGRAMMING: HistogramFamily = HistogramFamily::new(
@@ -86,6 +89,25 @@ static CHECKS: CounterFamily = CounterFamily::new(
     "poddns_kubernetes_checks_total",
     "Comparisons of what is known of a kind of objects with what the API server has.",
     &["check", "host", "kind", "result"],
+);
+
+/// Whether answers come from a snapshot, since the API server has not been read yet.
+pub static SNAPSHOT_SERVED: GaugeFamily = GaugeFamily::new(
+    "poddns_kubernetes_snapshot_served",
+    "Whether what is answered is what a snapshot holds: the API server has not been read since the start.",
+    &[],
+);
+/// When the snapshot was written.
+pub static SNAPSHOT_WRITTEN: GaugeFamily = GaugeFamily::new(
+    "poddns_kubernetes_snapshot_timestamp_seconds",
+    "When the snapshot was written last, in seconds since 1970.",
+    &[],
+);
+/// Snapshots that could not be read or written.
+pub static SNAPSHOT_FAILURES: CounterFamily = CounterFamily::new(
+    "poddns_kubernetes_snapshot_failures_total",
+    "Snapshots that could not be read or written.",
+    &[],
 );
 
 /// How fresh one kind of objects is.

@@ -79,7 +79,8 @@ impl Addresses {
         }
     }
 
-    fn is_odd(&self, number: usize) -> bool {
+    /// Whether the API does not write it in the canonical form.
+    pub fn is_odd(&self, number: usize) -> bool {
         self.odd.as_ref().is_some_and(|odd| odd.binary_search(&(number as u32)).is_ok())
     }
 

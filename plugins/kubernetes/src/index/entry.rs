@@ -177,6 +177,11 @@ impl Slice {
         &self.owner[usize::from(self.cluster)..]
     }
 
+    /// The labels of the cluster that it was imported from.
+    pub fn cluster(&self) -> &[u8] {
+        &self.owner[..usize::from(self.cluster)]
+    }
+
     /// Whether the cluster that it was imported from is known.
     pub fn has_cluster(&self) -> bool {
         self.cluster > 0

@@ -24,7 +24,7 @@ use slots::Slots;
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use tags::Tags;
 
 /// What is known about a cluster; made with its one [`Writer`] by [`Index::new`].
@@ -42,6 +42,7 @@ pub struct Index {
     namespace_names: Tags,
     serial: AtomicU32,
     unsynced: AtomicU8,
+    restored: AtomicBool,
 }
 
 impl Index {
@@ -73,12 +74,43 @@ impl Index {
             namespace_names: Tags::new(),
             serial: AtomicU32::new(0),
             unsynced: AtomicU8::new(kinds.iter().fold(0, |bits, k| bits | k.bit())),
+            restored: AtomicBool::new(false),
         }
     }
 
-    /// Whether everything has been listed once.
+    /// Whether it is whole: everything has been listed once, or is as a snapshot has it.
     pub fn synced(&self) -> bool {
+        self.listed() || self.restored.load(Ordering::Acquire)
+    }
+
+    /// Whether everything has been listed once.
+    pub fn listed(&self) -> bool {
         self.unsynced.load(Ordering::Acquire) == 0
+    }
+
+    /// A number that is another one when something has changed.
+    pub fn revision(&self) -> u64 {
+        self.services.changes() + self.slices.changes() + self.pods.changes() + self.namespaces.changes()
+    }
+
+    /// All services, and names of which only slices are known.
+    pub fn all_services(&self) -> impl Iterator<Item = Found<Service>> {
+        self.services.all()
+    }
+
+    /// All slices.
+    pub fn all_slices(&self) -> impl Iterator<Item = Found<Slice>> {
+        self.slices.all()
+    }
+
+    /// All pods that have an address.
+    pub fn all_pods(&self) -> impl Iterator<Item = Found<Pod>> {
+        self.pods.all()
+    }
+
+    /// All namespaces that something is in, or that exist.
+    pub fn all_namespaces(&self) -> impl Iterator<Item = Found<Namespace>> {
+        self.namespaces.all()
     }
 
     /// Unix time of the last relevant change, 0 before the first (spec 10.4).

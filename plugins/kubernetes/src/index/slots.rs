@@ -2,6 +2,7 @@
 
 use arc_swap::{ArcSwapOption, Guard};
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Values of one kind, each at a number that stays its own until it is removed.
@@ -9,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 /// The array grows by chunks that double in size and never move, so that a reader needs no lock to find one.
 pub struct Slots<T> {
     chunks: [OnceLock<Box<[ArcSwapOption<T>]>>; CHUNKS],
+    changes: AtomicU64,
 }
 
 /// A value that a reader holds on to; what is published meanwhile does not change it.
@@ -16,7 +18,7 @@ pub struct Found<T>(Guard<Option<Arc<T>>>);
 
 impl<T> Slots<T> {
     pub fn new() -> Self {
-        Slots { chunks: [const { OnceLock::new() }; CHUNKS] }
+        Slots { chunks: [const { OnceLock::new() }; CHUNKS], changes: AtomicU64::new(0) }
     }
 
     /// The value at `slot`, if there is one.
@@ -36,6 +38,23 @@ impl<T> Slots<T> {
         let cells =
             self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| ArcSwapOption::const_empty()).collect());
         cells[offset].store(value);
+        self.note_change();
+    }
+
+    /// All values, those that are set meanwhile perhaps.
+    pub fn all(&self) -> impl Iterator<Item = Found<T>> {
+        let cells = self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter());
+        cells.map(ArcSwapOption::load).filter(|value| value.is_some()).map(Found)
+    }
+
+    /// How often something has changed.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Notes a change inside of a value.
+    pub fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn cell(&self, slot: u32) -> Option<&ArcSwapOption<T>> {

@@ -136,6 +136,11 @@ impl Writer {
         Some(self.cluster().service(&owner)?.definition.as_ref()?.backing.clone())
     }
 
+    /// The index is as a snapshot has it, and whole until the lists come.
+    pub fn restored(&self) {
+        self.index.restored.store(true, Ordering::Release);
+    }
+
     /// A complete list of `kind` begins; its objects are put one by one.
     pub fn begin_list(&mut self, kind: Kind) {
         self.kept(kind).listed.clear();
@@ -213,7 +218,10 @@ impl Writer {
         };
         if let Some((slot, namespace)) = self.namespace(&label) {
             self.namespaces.note(slot);
-            namespace.set_exists(true);
+            if !namespace.exists() {
+                namespace.set_exists(true);
+                self.index.namespaces.note_change();
+            }
         }
     }
 
@@ -273,6 +281,7 @@ impl Writer {
     fn namespace_gone(&mut self, slot: u32) {
         if let Some(namespace) = self.index.namespaces.get(slot) {
             namespace.set_exists(false);
+            self.index.namespaces.note_change();
         }
         self.forget_namespaces();
     }

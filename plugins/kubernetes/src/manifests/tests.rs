@@ -40,6 +40,7 @@ impl Fixture {
             kinds: vec![Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod],
             options: Options::default(),
             kept_labels: Default::default(),
+            snapshot: None,
         };
         let (cluster, writers) = Cluster::empty(&config);
         let manifests = Manifests { paths: vec![folder.clone()], config };

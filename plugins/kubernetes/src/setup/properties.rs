@@ -12,7 +12,7 @@ use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::{GoDuration, parse_int, quote};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the block says; where it says nothing, the default.
@@ -32,6 +32,7 @@ pub struct Properties<'a> {
     tls: Option<[String; 3]>,
     kubeconfig: Option<(String, Option<String>)>,
     manifests: Vec<PathBuf>,
+    snapshot: Option<PathBuf>,
     qps: f64,
     burst: u32,
     inflight: u32,
@@ -58,6 +59,7 @@ impl Default for Properties<'_> {
             tls: None,
             kubeconfig: None,
             manifests: Vec::new(),
+            snapshot: None,
             qps: 0.0,
             burst: 0,
             inflight: 0,
@@ -84,6 +86,7 @@ impl<'a> Properties<'a> {
             "tls" => self.tls(setup, c),
             "kubeconfig" => self.kubeconfig(setup, c),
             "manifests" => self.manifests(setup, c),
+            "snapshot" => self.snapshot(setup, c),
             "apiserver_qps" => self.qps(c),
             "apiserver_burst" => whole(c).map(|n| self.burst = n),
             "apiserver_max_inflight" => whole(c).map(|n| self.inflight = n),
@@ -122,6 +125,9 @@ impl<'a> Properties<'a> {
         if !self.manifests.is_empty() && (self.endpoint.is_some() || self.kubeconfig.is_some()) {
             return Err(c.err("manifests and an API server cannot both be set"));
         }
+        if !self.manifests.is_empty() && self.snapshot.is_some() {
+            return Err(c.err("manifests need no snapshot"));
+        }
         Ok(())
     }
 
@@ -140,6 +146,7 @@ impl<'a> Properties<'a> {
             kinds,
             options: Options { pod_names: self.pod_names, zones: self.zonal },
             kept_labels: self.kept_labels(setup),
+            snapshot: self.snapshot.clone(),
         }
     }
 
@@ -207,6 +214,18 @@ impl Properties<'_> {
             return Err(c.arg_err());
         }
         self.manifests.extend(paths.into_iter().map(|path| PathBuf::from(setup.path(path))));
+        Ok(())
+    }
+
+    /// The file has to be in a folder that exists; whether it can be written shows when it is.
+    fn snapshot(&mut self, setup: &Setup<'_>, c: &mut Cursor<'_>) -> Done {
+        let [path] = *c.remaining_args() else { return Err(c.arg_err()) };
+        let path = PathBuf::from(setup.path(path));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(c.err(format!("snapshot {}: there is no folder {}", path.display(), folder.display())));
+        }
+        self.snapshot = Some(path);
         Ok(())
     }
 

@@ -74,8 +74,16 @@ impl Target<'_> {
     pub fn items(&mut self, items: &mut Items, data: &[u8]) -> serde_json::Result<()> {
         items.feed(data, |object| {
             let object = std::str::from_utf8(object).map_err(<serde_json::Error as serde::de::Error>::custom)?;
-            self.change(object, Change::Put).map(|_| ())
+            self.object(object)
         })
+    }
+
+    /// Adds or replaces one object.
+    ///
+    /// # Errors
+    /// It is not JSON.
+    pub fn object(&mut self, json: &str) -> serde_json::Result<()> {
+        self.change(json, Change::Put).map(drop)
     }
 
     /// Puts or deletes an object and returns its version. One that makes no sense is counted, and leaves what was known

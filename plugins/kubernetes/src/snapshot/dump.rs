@@ -59,6 +59,9 @@ fn slice(slice: &Slice, label: &str) -> Value {
             [] => (),
             host => endpoint["hostname"] = text(host).into(),
         }
+        if let Some(zone) = slice.zone(entry) {
+            endpoint["zone"] = text(zone).into();
+        }
         endpoint
     };
     let endpoints: Vec<Value> = (0..slice.len()).map(endpoint).collect();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cluster::Source;
 use crate::connect::Place;
-use crate::index::{KeptLabels, Writer};
+use crate::index::{KeptLabels, Options, Writer};
 use crate::selector::Selector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ fn config() -> Config {
         labels: Selector::default(),
         namespace_labels: Selector::default(),
         kinds: KINDS.into(),
-        pod_names: false,
+        options: Options { pod_names: false, zones: true },
         kept_labels: KeptLabels::All,
         snapshot: None,
     }
@@ -49,7 +49,7 @@ fn objects() -> Vec<Value> {
         service("strange", json!({"clusterIP": "some.name"})),
         json!({"kind": "EndpointSlice", "metadata": {"name": "headless-1", "namespace": "shop",
             "labels": {"kubernetes.io/service-name": "headless"}}, "ports": [{"name": "http", "port": 80}, {"name": "none"}],
-            "endpoints": [{"addresses": ["10.244.0.1"], "hostname": "Web-0"}, {"addresses": ["10.244.0.2", "fd00::2"]},
+            "endpoints": [{"addresses": ["10.244.0.1"], "hostname": "Web-0", "zone": "North-1"}, {"addresses": ["10.244.0.2", "fd00::2"]},
                 {"addresses": ["fd00:0::0005"]}, {"addresses": ["10.244.0.3"], "conditions": {"ready": false}},
                 {"addresses": ["host.example.org"], "hostname": "a.b"}]}),
         json!({"kind": "EndpointSlice", "metadata": {"name": "nobody-s", "namespace": "shop"}, "endpoints": [{"addresses": ["10.244.0.9"]}]}),
@@ -88,6 +88,7 @@ async fn what_is_written_is_what_is_read() {
     assert_eq!(restored, Some(Restored { objects: 15, written: Duration::from_secs(7) }));
     assert!(after.synced() && !after.listed());
     assert_eq!(dumped(&after), dumped(&before));
+    assert!(dumped(&after).iter().any(|object| object.contains("\"zone\":\"north-1\"")));
     for address in ["10.96.0.1", "fd00::1", "fd00:96::11", "10.0.0.7"] {
         let found = |cluster: &Cluster| cluster.index.cluster_address(address.parse().unwrap(), |_| Some(())).is_some();
         assert_eq!(found(&after), found(&before), "{address}");
@@ -138,7 +139,10 @@ async fn what_is_broken_or_of_others_is_not_read() {
         assert!(!cluster.synced() && dumped(&cluster).is_empty());
     }
     std::fs::write(&snapshot.path, text).unwrap();
-    let other = Snapshot::new(snapshot.path.clone(), &Config { pod_names: true, ..config() });
+    let other = Snapshot::new(
+        snapshot.path.clone(),
+        &Config { options: Options { pod_names: true, ..Options::default() }, ..config() },
+    );
     let error = other.restore(&Cluster::empty(&config()).1).unwrap_err();
     assert!(error.contains("another cluster"), "{error}");
 }

@@ -74,6 +74,7 @@ fn main() {
             let start = server.wait_for_service(services - 1);
             std::thread::sleep(Duration::from_secs(3));
             let (peak, rest) = (server.peak(), server.resident());
+            let bytes = server.metrics("poddns_kubernetes_index_bytes");
             let (relist, seen) = runtime.block_on(restart(&api, &server, &format!("restarted-{name}")));
             println!(
                 "{name:<10} {services:>8} {:>6} {:>7} | {:>9.0} {:>9.1} {:>9.1} {:>9.1} {:>9.0}",
@@ -85,6 +86,7 @@ fn main() {
                 relist,
                 seen.as_secs_f64() * 1e3,
             );
+            bytes.iter().for_each(|line| println!("    {line}"));
             if services == arguments.services[0] {
                 Latencies::measure(&api, &server, services).print(name);
             }

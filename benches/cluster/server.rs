@@ -2,7 +2,8 @@
 
 use crate::objects;
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use testkit::Port;
 pub struct Server {
     child: Child,
     port: Port,
+    metrics: Port,
     begin: Instant,
     _folder: TempDir,
 }
@@ -20,14 +22,15 @@ pub struct Server {
 impl Server {
     /// Starts a binary that takes CoreDNS's flags.
     pub fn start(binary: &Path, kubeconfig: &str, pods: bool) -> Server {
-        let (folder, port) = (tempfile::tempdir().expect("a folder"), Port::free());
+        let (folder, port, metrics) = (tempfile::tempdir().expect("a folder"), Port::free(), Port::free());
         let place = folder.path().join("kubeconfig");
         fs::write(&place, kubeconfig).expect("written");
         let pods = if pods { "verified" } else { "insecure" };
         let corefile = format!(
-            ".:{} {{\n bind 127.0.0.1\n errors\n kubernetes cluster.local in-addr.arpa ip6.arpa {{\n  kubeconfig {}\n  pods {pods}\n \
+            ".:{} {{\n bind 127.0.0.1\n errors\n prometheus 127.0.0.1:{}\n kubernetes cluster.local in-addr.arpa ip6.arpa {{\n  kubeconfig {}\n  pods {pods}\n \
              fallthrough in-addr.arpa ip6.arpa\n  ttl 30\n  startup_timeout 60s\n }}\n cache 30\n loadbalance\n}}\n",
             port.number(),
+            metrics.number(),
             place.display(),
         );
         fs::write(folder.path().join("Corefile"), corefile).expect("written");
@@ -39,7 +42,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("the server runs");
-        Server { child, port, begin, _folder: folder }
+        Server { child, port, metrics, begin, _folder: folder }
     }
 
     /// Where it listens.
@@ -63,6 +66,15 @@ impl Server {
         while client.ask(name) != Some(address) {
             assert!(begin.elapsed() < Duration::from_secs(120), "{name} is not answered");
         }
+    }
+
+    /// The lines of the metrics page that begin with `name`.
+    pub fn metrics(&self, name: &str) -> Vec<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.metrics.number())).expect("a page");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("a request");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("a page");
+        page.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
     }
 
     /// Resident memory, in MB.

@@ -15,6 +15,7 @@ pub static ALL: &[&dyn Metric] = &[
     &CONNECTED,
     &LAST_EVENT,
     &OBJECTS,
+    &BYTES,
     &READ,
     &LISTS,
     &RELISTS,
@@ -70,6 +71,11 @@ static LISTS: CounterFamily = CounterFamily::new(
 
 static OBJECTS: GaugeFamily =
     GaugeFamily::new("poddns_kubernetes_objects", "Objects of a kind that are known.", &["host", "kind"]);
+static BYTES: GaugeFamily = GaugeFamily::new(
+    "poddns_kubernetes_index_bytes",
+    "Octets that the objects of a kind take in memory.",
+    &["host", "kind"],
+);
 static READ: CounterFamily = CounterFamily::new(
     "poddns_kubernetes_read_bytes_total",
     "Octets that were read of a kind of objects.",
@@ -116,6 +122,7 @@ pub struct Freshness {
     connected: Gauge,
     last_event: Gauge,
     objects: Gauge,
+    bytes: Gauge,
     read: Counter,
     lists: Counter,
 }
@@ -131,6 +138,7 @@ impl Freshness {
             connected,
             last_event: LAST_EVENT.with(&labels),
             objects: OBJECTS.with(&labels),
+            bytes: BYTES.with(&labels),
             read: READ.with(&labels),
             lists: LISTS.with(&labels),
         }
@@ -151,15 +159,16 @@ impl Freshness {
         self.read.add(octets as u64);
     }
 
-    /// So many objects are known.
-    pub fn objects(&self, count: usize) {
+    /// So many objects are known, and take so many octets in the index.
+    pub fn objects(&self, count: usize, bytes: usize) {
         self.objects.set(count as f64);
+        self.bytes.set(bytes as f64);
     }
 
     /// A list of so many objects is complete.
-    pub fn listed(&self, now: Duration, objects: usize) {
+    pub fn listed(&self, now: Duration, objects: usize, bytes: usize) {
         self.told(now);
-        self.objects(objects);
+        self.objects(objects, bytes);
         self.lists.inc();
     }
 

@@ -9,6 +9,7 @@ mod entry;
 mod labels;
 mod slots;
 mod tags;
+mod weight;
 mod writer;
 
 #[cfg(test)]
@@ -91,6 +92,16 @@ impl Index {
     /// A number that is another one when something has changed.
     pub fn revision(&self) -> u64 {
         self.services.changes() + self.slices.changes() + self.pods.changes() + self.namespaces.changes()
+    }
+
+    /// Octets that objects of a kind take here.
+    pub fn bytes(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Service | Kind::ServiceImport => self.services.bytes(),
+            Kind::EndpointSlice | Kind::ImportedSlice => self.slices.bytes(),
+            Kind::Namespace => self.namespaces.bytes(),
+            Kind::Pod => self.pods.bytes(),
+        }
     }
 
     /// All services, and names of which only slices are known.

@@ -1,8 +1,9 @@
 //! A growing array of published values: readers take one without waiting, one writer puts, replaces and removes.
 
+use super::weight::Weigh;
 use arc_swap::{ArcSwapOption, Guard};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Values of one kind, each at a number that stays its own until it is removed.
@@ -11,14 +12,15 @@ use std::sync::{Arc, OnceLock};
 pub struct Slots<T> {
     chunks: [OnceLock<Box<[ArcSwapOption<T>]>>; CHUNKS],
     changes: AtomicU64,
+    bytes: AtomicUsize,
 }
 
 /// A value that a reader holds on to; what is published meanwhile does not change it.
 pub struct Found<T>(Guard<Option<Arc<T>>>);
 
-impl<T> Slots<T> {
+impl<T: Weigh> Slots<T> {
     pub fn new() -> Self {
-        Slots { chunks: [const { OnceLock::new() }; CHUNKS], changes: AtomicU64::new(0) }
+        Slots { chunks: [const { OnceLock::new() }; CHUNKS], changes: AtomicU64::new(0), bytes: AtomicUsize::new(0) }
     }
 
     /// The value at `slot`, if there is one.
@@ -37,7 +39,10 @@ impl<T> Slots<T> {
         let (chunk, offset) = place(slot);
         let cells =
             self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| ArcSwapOption::const_empty()).collect());
-        cells[offset].store(value);
+        let new = value.as_deref().map_or(0, Weigh::bytes);
+        let old = cells[offset].swap(value);
+        let old = old.as_deref().map_or(0, Weigh::bytes);
+        self.bytes.store((self.bytes() + new).saturating_sub(old), Ordering::Relaxed);
         self.note_change();
     }
 
@@ -45,6 +50,11 @@ impl<T> Slots<T> {
     pub fn all(&self) -> impl Iterator<Item = Found<T>> {
         let cells = self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter());
         cells.map(ArcSwapOption::load).filter(|value| value.is_some()).map(Found)
+    }
+
+    /// Octets that all values take.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// How often something has changed.
@@ -120,6 +130,12 @@ pub const LIMIT: u32 = FIRST * ((1 << CHUNKS) - 1);
 mod tests {
     use super::*;
 
+    impl Weigh for &str {
+        fn bytes(&self) -> usize {
+            self.len()
+        }
+    }
+
     #[test]
     fn every_slot_has_its_own_place() {
         assert_eq!(place(0), (0, 0));
@@ -141,6 +157,10 @@ mod tests {
         assert_eq!(*held, "a");
         assert_eq!(*slots.get(a).unwrap(), "A");
         assert!(slots.get(b).is_none());
+        slots.set(b, Some(Arc::new("bcd")));
+        assert_eq!(slots.bytes(), 4);
+        slots.set(b, None);
+        assert_eq!(slots.bytes(), 1);
         slots.set(a, None);
         assert!(slots.get(a).is_none());
         free.put(a);

@@ -136,6 +136,11 @@ impl Writer {
         Some(self.cluster().service(&owner)?.definition.as_ref()?.backing.clone())
     }
 
+    /// Octets that objects of a kind take in the index.
+    pub fn bytes(&self, kind: Kind) -> usize {
+        self.index.bytes(kind)
+    }
+
     /// The index is as a snapshot has it, and whole until the lists come.
     pub fn restored(&self) {
         self.index.restored.store(true, Ordering::Release);

@@ -344,11 +344,15 @@ impl Follower {
     /// The list is complete.
     fn listed(&mut self, version: String) {
         let now = self.clock.unix();
-        self.writer().end_list(self.watch.kind, now.as_secs() as u32);
+        let bytes = {
+            let mut writer = self.writer();
+            writer.end_list(self.watch.kind, now.as_secs() as u32);
+            writer.bytes(self.watch.kind)
+        };
         self.listing.in_pages = false;
         let mut record = locked(&self.record);
         record.end_list(version);
-        self.freshness.listed(now, record.len());
+        self.freshness.listed(now, record.len(), bytes);
         drop(record);
         self.api.outage().works(plural(self.watch.kind));
     }
@@ -357,7 +361,7 @@ impl Follower {
         let (mut writer, mut record) = (self.writer(), locked(&self.record));
         let (kind, now) = (self.watch.kind, self.clock.unix());
         let done = change(&mut Target { kind, writer: &mut writer, record: &mut record, now });
-        self.freshness.objects(record.len());
+        self.freshness.objects(record.len(), writer.bytes(kind));
         done
     }
 

@@ -237,7 +237,7 @@ impl Api {
         let response = tokio::time::timeout(ANSWER, self.client().send(request)).await;
         let response = match response {
             Ok(Ok(response)) => response,
-            Ok(Err(e)) => return Err(self.unanswered(causes(&e))),
+            Ok(Err(e)) => return Err(self.unanswered(root_cause(&e))),
             Err(_) => return Err(self.unanswered(format!("no answer within {} s", ANSWER.as_secs()))),
         };
         let code = response.status();
@@ -329,6 +329,18 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What is at the bottom of an error, where that is one of the system; else all of it.
+fn root_cause(error: &kube::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(e) if e.raw_os_error().is_some() => os_words(e),
+        _ => causes(error),
+    }
 }
 
 const AGENT: &str = concat!("poddns/", env!("CARGO_PKG_VERSION"));

@@ -133,6 +133,9 @@ impl Freshness {
         let labels = [host, kind];
         let connected = CONNECTED.with(&labels);
         connected.set(0.0);
+        // Rules look at how these grow, which nobody can see of a series that is not there before.
+        Doubt::ALL.iter().for_each(|doubt| RELISTS.with(&[host, kind, doubt.label()]).add(0));
+        ["closed", "broken", "silent"].iter().for_each(|reason| ENDS.with(&[host, kind, reason]).add(0));
         Freshness {
             labels: labels.map(str::to_owned),
             connected,

@@ -42,6 +42,12 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// All of them.
+    pub const ALL: [Doubt; 7] = {
+        use Doubt::{Count, Difference, Expired, Silent, Truncated, Undecodable, Version};
+        [Expired, Undecodable, Truncated, Version, Silent, Count, Difference]
+    };
+
     /// As metrics have it.
     pub fn label(self) -> &'static str {
         match self {

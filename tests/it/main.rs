@@ -1,6 +1,7 @@
 //! The whole daemon from outside, and the shape of the tree.
 //!
 //! - `allocations`: what an answer allocates;
+//! - `freshness`: an API server that goes away and comes back without its history;
 //! - `golden`: plays the recordings of `tests/golden` against the daemon, one test per family;
 //! - `differences`: what we do otherwise on purpose, and what a later change brings;
 //! - `readme`: the Corefile blocks of the READMEs;
@@ -10,6 +11,7 @@
 
 mod allocations;
 mod differences;
+mod freshness;
 mod golden;
 mod readme;
 mod server;

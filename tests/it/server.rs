@@ -19,8 +19,8 @@ fn query(id: u8) -> Vec<u8> {
 }
 
 /// A daemon in a folder of its own; ends with its owner.
-struct Daemon {
-    folder: TempDir,
+pub(super) struct Daemon {
+    pub(super) folder: TempDir,
     child: Child,
 }
 
@@ -42,17 +42,17 @@ impl Daemon {
     }
 
     /// One that serves already.
-    fn serving(corefile: &str) -> Daemon {
+    pub(super) fn serving(corefile: &str) -> Daemon {
         let mut daemon = Daemon::start(corefile, &[]);
         daemon.wait_for("poddns-");
         daemon
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).expect("a log")
     }
 
-    fn wait_for(&mut self, words: &str) {
+    pub(super) fn wait_for(&mut self, words: &str) {
         let begin = Instant::now();
         while !self.log().contains(words) {
             assert!(begin.elapsed() < PATIENCE, "not said: {words}\n{}", self.log());
@@ -104,7 +104,7 @@ fn ask(to: &str, port: u16) -> (u8, u8) {
     (reply[1], reply[3] & 15)
 }
 
-fn page(port: u16, path: &str) -> String {
+pub(super) fn page(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the page's address is open");
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).expect("sent");
     let mut reply = String::new();

@@ -120,6 +120,7 @@ fn check_transports(blocks: &[ServerBlock], drafts: &[Draft]) -> Result<(), Vec<
 fn gather(block: &ServerBlock, draft: &Draft, listeners: &mut BTreeMap<Place, Gathered>) {
     let everywhere = [String::new()];
     let hosts = draft.options.bind.as_deref().unwrap_or(&everywhere);
+    let view: Arc<str> = draft.options.view.as_deref().unwrap_or_default().into();
     let mut sites = Vec::new();
     for key in block.keys.iter().filter(|k| k.transport == Transport::Dns) {
         // A zone that CoreDNS takes though no name can be so long has its listener, and no query.
@@ -132,7 +133,7 @@ fn gather(block: &ServerBlock, draft: &Draft, listeners: &mut BTreeMap<Place, Ga
                 host => format!("{}:{} on {host}", key.zone, key.port),
             };
             let g = listeners.entry(place).or_default();
-            let site = Site { index: sites.len(), server, zone: key.zone.as_str().into(), view: "".into() };
+            let site = Site { index: sites.len(), server, zone: key.zone.as_str().into(), view: view.clone() };
             sites.push(site.clone());
             if let Some(zone) = &zone {
                 g.zones.push((zone.as_bytes().into(), draft.built.clone(), site));

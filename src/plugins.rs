@@ -73,7 +73,7 @@ const STANDARD: &[Row] = &[
     Built(&poddns_whoami::PLUGIN),
     NotYet("on"),
     NotYet("sign"),
-    NotYet("view"),
+    Built(&poddns_view::PLUGIN),
     NotYet("nomad"),
 ];
 

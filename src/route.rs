@@ -183,6 +183,11 @@ impl Route {
         if self.block.metadata.is_some() {
             q.set_described_at(self.site);
         }
+        if self.block.filters.is_empty() {
+            return true;
+        }
+        // Conditions may ask where the query came in.
+        q.set_site(self.site);
         self.block.filters.iter().all(|filter| filter(q).unwrap_or(false))
     }
 }

@@ -62,6 +62,33 @@ fn lines_of_the_corefile_are_answered_without_allocating() {
 }
 
 #[test]
+fn views_are_chosen_without_allocating() {
+    let corefile = r"
+.:53 {
+    view none {
+        expr incidr(client_ip(), '10.0.0.0/8') or name() matches '^x' or size() > 500
+    }
+    whoami
+}
+.:53 {
+    view those {
+        expr type() in ['A', 'AAAA'] and name() endsWith '.example.' and len(name()) in 5..100
+        expr not do() and bufsize() <= 4096 and hasPrefix(name(), 'a') and server_ip() != ''
+    }
+    hosts {
+        192.0.2.1 a.example
+    }
+}
+";
+    let mut server = InProcess::start(&standard(), corefile).expect("a server");
+    let message = question("a.example", A);
+    for warm in [true; 64].into_iter().chain([false]) {
+        let counted = measure(|| assert!(server.answer(&message, Transport::Udp).is_some_and(|r| r[7] == 1)));
+        assert!(warm || counted.count_total == 0, "{counted:?}");
+    }
+}
+
+#[test]
 fn names_that_are_not_searched_for_are_answered_without_allocating() {
     let folder = tempfile::tempdir().expect("a folder");
     let client =

@@ -86,6 +86,8 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// Classes other than IN reach the chains of the listener.
     pub any_class: bool,
+    /// Name of the view (`view`).
+    pub view: Option<String>,
 }
 
 /// Time-outs and limits of stream transports; `None` is the server's default.

@@ -72,8 +72,7 @@ impl<'a, 'v> Evaluation<'a, 'v> {
             Kind::Slice(base, from, to) => self.slice(base, from.as_deref(), to.as_deref()),
             Kind::Call(callee, arguments) => self.call(callee, arguments),
             Kind::Builtin(builtin, arguments) => {
-                let arguments = self.values(arguments)?;
-                (builtin.run)(&self.meter, &arguments)
+                self.with_values(arguments, |this, values| (builtin.run)(&this.meter, values))
             }
             Kind::Each(each, arguments) => self.each(*each, arguments),
             Kind::Pointer(name) => self.pointer(name),
@@ -106,6 +105,29 @@ impl<'a, 'v> Evaluation<'a, 'v> {
     fn elvis(&mut self, [value, no]: &'a [Node; 2]) -> Evaluated<'a> {
         let value = self.value(value)?;
         if value.truth()? { Ok(value) } else { self.value(no) }
+    }
+
+    /// Calls `then` with the values of `nodes`; few of them need no allocation.
+    fn with_values(
+        &mut self,
+        nodes: &'a [Node],
+        then: impl FnOnce(&mut Self, &[Value<'a>]) -> Evaluated<'a>,
+    ) -> Evaluated<'a> {
+        match nodes {
+            [] => then(self, &[]),
+            [one] => {
+                let values = [self.value(one)?];
+                then(self, &values)
+            }
+            [one, two] => {
+                let values = [self.value(one)?, self.value(two)?];
+                then(self, &values)
+            }
+            more => {
+                let values = self.values(more)?;
+                then(self, &values)
+            }
+        }
     }
 
     fn values(&mut self, nodes: &'a [Node]) -> Result<Vec<Value<'a>>, Failure> {
@@ -296,13 +318,7 @@ impl<'a, 'v> Evaluation<'a, 'v> {
         let Value::Function(function) = self.value(callee)? else {
             return Err(Failure::new("what is called is no function"));
         };
-        match arguments {
-            [] => self.facts.call(function, &[]),
-            arguments => {
-                let arguments = self.values(arguments)?;
-                self.facts.call(function, &arguments)
-            }
-        }
+        self.with_values(arguments, |this, values| this.facts.call(function, values))
     }
 
     fn pointer(&self, name: &str) -> Evaluated<'a> {

@@ -202,6 +202,51 @@ fn a_connection_carries_queries_one_behind_the_other() {
     assert_eq!(ids, (0..200).collect::<Vec<u8>>());
 }
 
+/// Reads the messages of a reply to AXFR until one ends with the zone's SOA record.
+fn transferred(mut stream: TcpStream, zone: &[u8]) -> Vec<Vec<u8>> {
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let question = [&[0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], zone, b"\0\xfc\0\x01"].concat();
+    let length = (question.len() as u16).to_be_bytes();
+    stream.write_all(&[&length[..], &question].concat()).expect("sent");
+    let mut messages: Vec<Vec<u8>> = Vec::new();
+    // Five numbers of an SOA record: its serial cannot be known, the others can.
+    let end = [7200u32, 1800, 86_400, 5].map(u32::to_be_bytes).concat();
+    while !messages.iter().skip(1).any(|message| message.ends_with(&end)) {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).expect("another message");
+        let mut message = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut message).expect("a whole message");
+        sleep(Duration::from_millis(20)); // a slow client
+        messages.push(message);
+    }
+    messages
+}
+
+#[test]
+fn a_large_zone_is_transferred_message_by_message() {
+    const SERVICES: usize = 3_000;
+    let service = |n: usize| {
+        format!("---\nkind: Service\nmetadata: {{name: service-{n}, namespace: n}}\nspec: {{clusterIP: 10.96.0.1}}\n")
+    };
+    let objects = "kind: Namespace\nmetadata: {name: n}\n".to_owned() + &(0..SERVICES).map(service).collect::<String>();
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("cluster.yaml"), objects).expect("written");
+    let port = Port::free();
+    let manifests = folder.path().join("cluster.yaml");
+    let kubernetes = format!("kubernetes cluster.local {{\nmanifests {}\n}}", manifests.display());
+    let mut daemon = Daemon::serving(&format!(
+        ".:{port} {{\nbind 127.0.0.1\ntransfer {{\nto *\n}}\n{kubernetes}\n}}\n",
+        port = port.number()
+    ));
+    let zone = b"\x07cluster\x05local\0";
+    let messages = transferred(TcpStream::connect(("127.0.0.1", port.number())).expect("open"), zone);
+    assert!(messages.len() > 2, "{}", messages.len());
+    assert!(messages.iter().all(|m| m.len() < 65_000 && m[..4] == [0, 9, 0x84, 0] && m[12..].starts_with(zone)));
+    let records: usize = messages.iter().map(|m| usize::from(u16::from_be_bytes([m[6], m[7]]))).sum();
+    assert_eq!(records, 2 * SERVICES + 2, "an address and a port for each, and the SOA twice");
+    daemon.wait_for(&format!("Outgoing transfer of {records} records of zone \"cluster.local.\" to 127.0.0.1 for "));
+}
+
 #[test]
 fn a_reload_that_fails_changes_nothing() {
     let (dns, metrics, health) = (Port::free(), Port::free(), Port::free());

@@ -19,6 +19,7 @@ mod path;
 mod selector;
 mod setup;
 mod snapshot;
+mod transfer;
 mod watch;
 mod zones;
 

@@ -4,9 +4,10 @@ mod properties;
 
 use crate::Kubernetes;
 use crate::cluster::{self, Cluster};
+use crate::transfer::Copies;
 use crate::zones::Zones;
 use api::corefile::{ConfigError, Cursor, value};
-use api::services::{Live, Metadata, SearchPath};
+use api::services::{Live, Metadata, SearchPath, Transfer};
 use api::{Name, Setup, resolvconf};
 use properties::Properties;
 use std::fs::File;
@@ -77,6 +78,7 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     setup.offer::<Arc<dyn Live>>(plugin.clone());
     setup.offer::<Arc<dyn Metadata>>(plugin.clone());
     setup.offer::<Arc<dyn SearchPath>>(plugin.clone());
+    setup.offer::<Arc<dyn Transfer>>(Arc::new(Copies(plugin.clone())));
     setup.add(plugin);
     Ok(())
 }

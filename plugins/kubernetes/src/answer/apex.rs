@@ -7,7 +7,7 @@ use api::{Name, Owner, RecordType, Reply, Section};
 use std::net::IpAddr;
 
 /// A name server: the labels of its name in front of the zone, and one of its addresses.
-type NameServer = (Vec<u8>, IpAddr);
+pub type NameServer = (Vec<u8>, IpAddr);
 
 impl Kubernetes {
     /// NS records of the apex with their addresses.
@@ -45,7 +45,7 @@ impl Kubernetes {
     }
 
     /// All name servers. Asked for so rarely that they are gathered each time.
-    fn servers(&self) -> Vec<NameServer> {
+    pub(crate) fn servers(&self) -> Vec<NameServer> {
         let (mut servers, mut behind_service) = (Vec::new(), false);
         for &local in &self.rules.local {
             self.index().endpoint_address(local, |slice, entry| {

@@ -182,7 +182,7 @@ impl Kubernetes {
     }
 
     /// Whether names of a namespace are answered; of those that imports are in, the cluster itself knows which exist.
-    fn exposes(&self, namespace: &Namespace) -> bool {
+    pub(crate) fn exposes(&self, namespace: &Namespace) -> bool {
         let exists = namespace.exists() || self.index().namespace_exists(&namespace.label);
         exists && self.rules.lists(&namespace.label)
     }

@@ -10,7 +10,7 @@ mod service;
 mod target;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use crate::Kubernetes;
 use crate::index::Index;
@@ -166,4 +166,4 @@ const VERSION: &[u8] = b"1.1.0";
 /// In seconds, as CoreDNS has it.
 const VERSION_TTL: u32 = 28_800;
 /// What the SOA record's own TTL is at most, in seconds.
-const NEGATIVE_TTL: u32 = 300;
+pub const NEGATIVE_TTL: u32 = 300;

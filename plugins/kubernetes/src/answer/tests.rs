@@ -11,7 +11,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// A cluster with a service of each kind in namespace `n`, whose names fall through as `fallthrough` says.
-fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
+pub fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
     let (index, mut writer) = Index::new(&[Kind::Service], Options::default());
     let metadata = |name: &str| json!({"name": name, "namespace": "n"});
     writer.put_namespace(&Deserialize::deserialize(&json!({"name": "n"})).unwrap());

@@ -144,6 +144,17 @@ impl Index {
         service.slices.iter().filter_map(|&slot| self.slices.get(slot)).filter(|s| *s.service() == *service.owner)
     }
 
+    /// All services, by name, then by namespace, to keep.
+    pub fn services_by_name(&self) -> Vec<Arc<Service>> {
+        let mut all: Vec<_> = self.all_services().map(Found::keep).collect();
+        let labels = |service: &Arc<Service>| {
+            let (name, namespace) = service.owner.split_at(entry::first_label(&service.owner).len());
+            (name.get(1..).map(<[u8]>::to_vec), namespace.to_vec())
+        };
+        all.sort_by_cached_key(labels);
+        all
+    }
+
     /// Calls `look` with each entry of a service's slices whose host is the first label of `name`, until it returns
     /// something. `name` are the labels of host, cluster (of what is imported), service and namespace, lower-case, in wire
     /// form without the root.

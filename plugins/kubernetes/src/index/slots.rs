@@ -76,6 +76,13 @@ impl<T: Weigh> Slots<T> {
     }
 }
 
+impl<T> Found<T> {
+    /// The value for a reader that holds on to it for long.
+    pub fn keep(self) -> Arc<T> {
+        Guard::into_inner(self.0).expect("`get` makes a `Found` only of a value that is there")
+    }
+}
+
 impl<T> Deref for Found<T> {
     type Target = T;
 
@@ -157,6 +164,7 @@ mod tests {
         assert_eq!(*held, "a");
         assert_eq!(*slots.get(a).unwrap(), "A");
         assert!(slots.get(b).is_none());
+        assert_eq!(slots.all().map(Found::keep).collect::<Vec<_>>(), [Arc::new("A")]);
         slots.set(b, Some(Arc::new("bcd")));
         assert_eq!(slots.bytes(), 4);
         slots.set(b, None);

@@ -137,7 +137,7 @@ fn a_wait_allocates_the_future_and_no_more() {
 }
 
 /// A question with an OPT record for payloads of 1,232 octets.
-fn question(name: &str, rtype: u16) -> Vec<u8> {
+pub(crate) fn question(name: &str, rtype: u16) -> Vec<u8> {
     let mut message = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01".to_vec();
     for label in name.split('.') {
         message.push(label.len() as u8);

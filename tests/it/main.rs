@@ -1,6 +1,7 @@
 //! The whole daemon from outside, and the shape of the tree.
 //!
 //! - `allocations`: what an answer allocates;
+//! - `derived`: manifests without EndpointSlices;
 //! - `freshness`: an API server that goes away and comes back without its history;
 //! - `golden`: plays the recordings of `tests/golden` against the daemon, one test per family;
 //! - `differences`: what we do otherwise on purpose, and what a later change brings;
@@ -10,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests have their own clock and tasks")]
 
 mod allocations;
+mod derived;
 mod differences;
 mod freshness;
 mod golden;

@@ -171,6 +171,41 @@ async fn changes_are_followed() {
     tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(following, changing) }).await.unwrap();
 }
 
+#[test]
+fn endpoints_follow_from_pods_that_come_and_go() {
+    let f = Fixture::new("pods");
+    let pod = |name: &str, ip: &str| {
+        format!(
+            "---\nkind: Pod\nmetadata: {{name: {name}, namespace: d, labels: {{app: w}}}}\n\
+             status: {{podIP: {ip}, conditions: [{{type: Ready, status: \"True\"}}]}}\n"
+        )
+    };
+    let known = |ip: &str| f.index.endpoint_address(ip.parse().unwrap(), |s, _| Some(s.name.to_vec())).is_some();
+    f.write(
+        "a.yaml",
+        &(CLUSTER.to_owned() + "- {kind: Service, metadata: {name: w, namespace: d}, spec: {selector: {app: w}}}\n"),
+    );
+    f.write("b.yaml", &pod("one", "10.0.0.1"));
+    assert_eq!(f.load(), Vec::<String>::new());
+    assert!(known("10.0.0.1"));
+    f.write("b.yaml", &(pod("one", "10.0.0.9") + &pod("two", "10.0.0.2")));
+    f.load();
+    assert!(known("10.0.0.9") && known("10.0.0.2") && !known("10.0.0.1"));
+    f.write("c.yaml", "{kind: EndpointSlice, metadata: {name: w-1, namespace: d, labels: {kubernetes.io/service-name: w}}, endpoints: [{addresses: [10.0.0.3]}]}\n");
+    f.load();
+    assert!(known("10.0.0.3") && !known("10.0.0.9") && !known("10.0.0.2"), "a slice says all");
+}
+
+#[test]
+fn the_last_of_objects_with_one_name_counts() {
+    let f = Fixture::new("twice");
+    f.write("a.yaml", CLUSTER);
+    f.write("b.yaml", "kind: Service\nmetadata: {name: web, namespace: d}\nspec: {clusterIP: 10.96.0.9}\n");
+    assert_eq!(f.load(), ["a.yaml: document 2, items[0]: stands once more in b.yaml: document 1, which counts"]);
+    let at = |ip: &str| f.index.cluster_address(ip.parse().unwrap(), |_| Some(())).is_some();
+    assert!(at("10.96.0.9") && !at("10.96.0.1"));
+}
+
 async fn wait_for(condition: impl Fn() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(10)).await;

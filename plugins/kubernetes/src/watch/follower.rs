@@ -182,7 +182,8 @@ impl Follower {
         };
         self.begin_list();
         loop {
-            let event = timeout(self.watch.pace.stall, self.next(&mut open.lines)).await;
+            // A server that knows nothing of streaming lists may take this for a watch, and never say that the list is complete.
+            let event = timeout(self.watch.pace.stall / 5, self.next(&mut open.lines)).await;
             match event.unwrap_or_else(|_| Err(End::NoStreaming("the list does not go on".into()))) {
                 Ok(Event::InitialEnd(version)) => {
                     drop(under_way);
@@ -261,6 +262,8 @@ impl Follower {
         drop(under_way);
         match opened {
             Ok(open) => self.watch(open).await,
+            // Nothing is wrong with the request but the version.
+            Err(Failure::Status { code: 400 | 422, message, .. }) => End::Doubt(Doubt::Version, message),
             Err(failure) => failure.into(),
         }
     }

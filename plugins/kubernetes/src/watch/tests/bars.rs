@@ -52,7 +52,7 @@ async fn restarts_with_compacted_history() {
 
 #[tokio::test]
 async fn an_outage() {
-    outage(Duration::from_secs(4)).await;
+    outage(Duration::from_secs(2)).await;
 }
 
 #[tokio::test]
@@ -226,13 +226,13 @@ async fn gone_on_every_watch() {
         .follow(async {
             world.server.fault(|f| f.gone = true);
             world.server.drop_connections();
-            sleep(Duration::from_secs(5)).await;
+            sleep(Duration::from_secs(4)).await;
             let after_the_first_few = world.requests("/services?");
-            sleep(Duration::from_secs(6)).await;
+            sleep(Duration::from_secs(5)).await;
             let asked = world.requests("/services?") - after_the_first_few;
             figure(
                 "410 on every watch, requests a second",
-                Duration::from_secs_f64(asked as f64 / 6.0),
+                Duration::from_secs_f64(asked as f64 / 5.0),
                 Duration::from_secs(1),
             );
             assert!(after_the_first_few < 25, "{after_the_first_few} at first");

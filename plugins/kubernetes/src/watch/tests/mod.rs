@@ -21,14 +21,16 @@ struct Turn {
     status: &'static str,
     /// Sent as it is; then the connection is closed, but for the last turn's, which stays open.
     body: String,
+    /// The connection stays open here, too.
+    open: bool,
 }
 
 fn turn(asked: &'static [&'static str], body: impl Into<String>) -> Turn {
-    Turn { asked, status: "200 OK", body: body.into() }
+    Turn { asked, status: "200 OK", body: body.into(), open: false }
 }
 
 fn refusal(asked: &'static [&'static str], status: &'static str) -> Turn {
-    Turn { asked, status, body: json!({"kind": "Status", "message": "refused"}).to_string() }
+    Turn { asked, status, body: json!({"kind": "Status", "message": "refused"}).to_string(), open: false }
 }
 
 const STREAMED: &[&str] = &["/api/v1/services?", "watch=true", "sendInitialEvents=true", "allowWatchBookmarks=true"];
@@ -62,7 +64,7 @@ fn page(names: &[&str], next: &str) -> String {
 
 /// Plays the turns; ends when the last one has been asked for, with that connection still open.
 async fn play(listener: TcpListener, turns: Vec<Turn>) -> tokio::net::TcpStream {
-    let last = turns.len() - 1;
+    let (last, mut open) = (turns.len() - 1, Vec::new());
     for (number, turn) in turns.into_iter().enumerate() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
@@ -78,6 +80,9 @@ async fn play(listener: TcpListener, turns: Vec<Turn>) -> tokio::net::TcpStream 
         stream.write_all((head + &turn.body).as_bytes()).await.unwrap();
         if number == last {
             return stream;
+        }
+        if turn.open {
+            open.push(stream);
         }
     }
     unreachable!("there is a last turn")
@@ -146,6 +151,26 @@ async fn a_watch_that_ends_is_resumed_from_the_last_version() {
         turn(&["resourceVersion=17"], event("ADDED", "last", 18)),
     ];
     assert_eq!(follow_through(turns, &["a", "b", "last"]).await, ["a", "b", "last"]);
+}
+
+#[tokio::test]
+async fn a_version_that_is_refused_is_reason_to_list_again() {
+    let turns = vec![
+        turn(STREAMED, stream(&["a", "b"])),
+        refusal(&["resourceVersion=10"], "400 Bad Request"),
+        turn(STREAMED, stream(&["a", "last"])),
+    ];
+    assert_eq!(follow_through(turns, &["a", "b", "last"]).await, ["a", "last"]);
+}
+
+#[tokio::test]
+async fn a_streaming_list_that_is_taken_for_a_watch_comes_in_pages() {
+    let first = turn(STREAMED, event("ADDED", "a", 5));
+    let second = turn(LISTED, page(&["a"], ""));
+    let begin = Clock::system().now();
+    let turns = vec![Turn { open: true, ..first }, second, turn(&["watch=true"], event("ADDED", "last", 11))];
+    assert_eq!(follow_through(turns, &["a", "last"]).await, ["a", "last"]);
+    assert!(Clock::system().now() - begin < Duration::from_secs(5));
 }
 
 #[tokio::test]

@@ -185,9 +185,9 @@ impl Audit {
 
     /// Reads all names and versions, page by page.
     async fn list_versions(&self, comparison: &mut Comparison) -> Result<(), String> {
-        let mut next = String::new();
+        let (mut next, limit) = (String::new(), self.watch.pace.page.to_string());
         loop {
-            let mut query = vec![("limit", PAGE)];
+            let mut query = vec![("limit", &*limit)];
             if !next.is_empty() {
                 query.push(("continue", &*next));
             }
@@ -244,5 +244,3 @@ impl Audit {
 const ENOUGH: u32 = 3;
 /// So many looks are made, where there are changes.
 const LOOKS: u32 = 8;
-/// Names in a page.
-const PAGE: &str = "500";

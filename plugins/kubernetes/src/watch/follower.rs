@@ -43,8 +43,8 @@ struct Listing {
     in_pages: bool,
     /// How long a streaming list, with the watch that it becomes, is asked for.
     time: Duration,
-    /// The number of objects in a page; 0 is all of them.
-    page: u32,
+    /// All has to come in one page.
+    whole: bool,
 }
 
 /// A watch that goes on.
@@ -59,7 +59,7 @@ impl Follower {
     /// Has nothing listed yet.
     pub fn new(watch: Watch, api: Arc<Api>, writer: SharedWriter, record: SharedRecord, clock: Clock) -> Self {
         let freshness = Freshness::new(api.host(), plural(watch.kind));
-        let listing = Listing { streaming: true, in_pages: false, time: watch.pace.watch, page: PAGE };
+        let listing = Listing { streaming: true, in_pages: false, time: watch.pace.watch, whole: false };
         Follower {
             watch,
             api,
@@ -208,10 +208,10 @@ impl Follower {
         let api = self.api.clone();
         let _under_way = api.inflight().await;
         self.begin_list();
-        let (mut next, limit) = (String::new(), self.listing.page.to_string());
+        let (mut next, limit) = (String::new(), self.watch.pace.page.to_string());
         loop {
             let mut query = vec![];
-            if self.listing.page > 0 {
+            if !self.listing.whole {
                 query.push(("limit", &*limit));
             }
             if !next.is_empty() {
@@ -221,15 +221,14 @@ impl Follower {
                 Ok(body) => body,
                 Err(failure) => {
                     // Where pages come too slowly for the time that the server remembers, all has to come at once.
-                    let expired = matches!(failure, Failure::Status { code: 410, .. }) && !next.is_empty();
-                    self.listing.page = if expired { 0 } else { PAGE };
+                    self.listing.whole = matches!(failure, Failure::Status { code: 410, .. }) && !next.is_empty();
                     return Err(failure.into());
                 }
             };
             let version;
             (version, next) = self.page(body).await?;
             if next.is_empty() {
-                self.listing.page = PAGE;
+                self.listing.whole = false;
                 self.listed(version);
                 return Ok(End::Listed);
             }
@@ -378,8 +377,6 @@ impl Follower {
     }
 }
 
-/// Objects in a page of a list. Pages are read object by object; what a page costs is borne by the API server.
-const PAGE: u32 = 500;
 /// The longest that a streaming list may take.
 const LONGEST_STREAM: Duration = Duration::from_secs(3600);
 /// A watch that ends sooner than this has failed.

@@ -1,4 +1,4 @@
-//! How long things take and how often they are done, while everything is as it should be.
+//! How long things take, how often they are done and how much at a time, while everything is as it should be.
 
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Pace {
     pub lag: Duration,
     /// A body that stops for this long has broken off.
     pub stall: Duration,
+    /// Objects in a page of a list. Pages are read object by object; what a page costs is borne by the API server.
+    pub page: u32,
 }
 
 impl Pace {
@@ -36,6 +38,7 @@ impl Pace {
             resync,
             lag: Duration::from_secs(5),
             stall: Duration::from_secs(15),
+            page: 500,
         }
     }
 }

@@ -15,6 +15,7 @@ const FAST: Pace = Pace {
     resync: Duration::from_millis(1500),
     lag: Duration::from_millis(200),
     stall: Duration::from_secs(1),
+    page: 500,
 };
 
 /// That of a server. Its slow parts are what the ignored tests are for.

@@ -143,12 +143,9 @@ const MISMATCH: &str = r"^(wrongname|wrongtype|noquestion|query|twoquestions|chc
 
 /// Scenarios (an expression over their labels) that a later change makes pass. They are played and counted.
 const LATER: &[(&str, &str)] = &[
-    (
-        "^(acl|auto|dns64|dnssec|erratic|file|geoip|header|metadata|mixed|rewrite|secondary|sign|transfer|tsig|view)/",
-        DIRECTIVES,
-    ),
+    ("^(acl|auto|dns64|dnssec|erratic|file|geoip|header|mixed|rewrite|secondary|sign|tsig|view)/", DIRECTIVES),
     ("^(cache|forward)/", "forward and cache in full"),
-    (r"^kubernetes/(external(_(?!name).*)?\.json|transfer|unsynced_(external|transfer))", "the rest of kubernetes"),
+    (r"^kubernetes/(external(_(?!name).*)?\.json|unsynced_external)", "the rest of kubernetes"),
     ("^transport/(?!bind_multisocket)", "encrypted transports"),
     ("^metrics/(?!kubernetes)", "metrics of directives that come later"),
 ];

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 /// How often a server is told.
 const TRIES: u32 = 3;
@@ -94,25 +94,29 @@ async fn exchange(zone: &Name, pending: &mut Vec<(SocketAddr, String)>, source: 
                 *why = os_words(&e);
             }
         }
-        let deadline = Instant::now() + PATIENCE;
-        let mut silent: Vec<SocketAddr> = pending.iter().map(|(target, _)| *target).collect();
-        let mut reply = [0; 512];
-        while !silent.is_empty() {
-            let Ok(received) = timeout_at(deadline, socket.recv_from(&mut reply)).await else { break };
-            // An error is that of an earlier datagram which nobody wanted.
-            let Ok((length, from)) = received else { continue };
-            let Some(rcode) = verdict(&reply[..length], &message) else { continue };
-            silent.retain(|target| *target != from);
-            match rcode {
-                Rcode::NOERROR => pending.retain(|(target, _)| *target != from),
-                _ => pending.iter_mut().filter(|p| p.0 == from).for_each(|p| p.1 = format!("rcode was \"{rcode}\"")),
-            }
-        }
+        // Who says nothing in time is told again.
+        let _ = timeout(PATIENCE, listen(&socket, &message, pending)).await;
         if pending.is_empty() {
             break;
         }
     }
     Ok(())
+}
+
+/// Waits until all that are `pending` have replied to `message`.
+async fn listen(socket: &UdpSocket, message: &[u8], pending: &mut Vec<(SocketAddr, String)>) {
+    let mut silent: Vec<SocketAddr> = pending.iter().map(|(target, _)| *target).collect();
+    let mut reply = [0; 512];
+    while !silent.is_empty() {
+        // An error is that of an earlier datagram which nobody wanted.
+        let Ok((length, from)) = socket.recv_from(&mut reply).await else { continue };
+        let Some(rcode) = verdict(&reply[..length], message) else { continue };
+        silent.retain(|target| *target != from);
+        match rcode {
+            Rcode::NOERROR => pending.retain(|(target, _)| *target != from),
+            _ => pending.iter_mut().filter(|p| p.0 == from).for_each(|p| p.1 = format!("rcode was \"{rcode}\"")),
+        }
+    }
 }
 
 /// The message (RFC 1996 3): AA set, the zone's SOA as question.

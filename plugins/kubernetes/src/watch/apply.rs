@@ -47,6 +47,13 @@ impl Target<'_> {
     /// # Errors
     /// The line is not JSON of that form: what it would have told is lost.
     pub fn line(&mut self, line: &[u8]) -> serde_json::Result<Event> {
+        let line = utf8(line)?;
+        if let Some((event, object)) = split(line) {
+            match self.event(event, object) {
+                Err(e) if !e.is_data() => (),
+                told => return told,
+            }
+        }
         #[derive(Deserialize)]
         struct Line<'a> {
             #[serde(borrow, rename = "type")]
@@ -54,13 +61,17 @@ impl Target<'_> {
             #[serde(borrow)]
             object: &'a RawValue,
         }
-        let Line { event, object } = serde_json::from_slice(line)?;
-        match &*event {
-            "ADDED" | "MODIFIED" => Ok(Event::Applied(self.change(object.get(), Change::Put)?)),
-            "DELETED" => Ok(Event::Applied(self.change(object.get(), Change::Delete)?)),
-            "BOOKMARK" => Ok(bookmark(object.get())?),
+        let Line { event, object } = serde_json::from_str(line)?;
+        self.event(&event, object.get())
+    }
+
+    fn event(&mut self, event: &str, object: &str) -> serde_json::Result<Event> {
+        match event {
+            "ADDED" | "MODIFIED" => Ok(Event::Applied(self.change(object, Change::Put)?)),
+            "DELETED" => Ok(Event::Applied(self.change(object, Change::Delete)?)),
+            "BOOKMARK" => Ok(bookmark(object)?),
             "ERROR" => {
-                let Status { code, message } = serde_json::from_str(object.get())?;
+                let Status { code, message } = serde_json::from_str(object)?;
                 Ok(Event::Error { code, message: message.to_string() })
             }
             _ => Ok(Event::Unknown),
@@ -72,10 +83,7 @@ impl Target<'_> {
     /// # Errors
     /// One of them is not JSON, or much too large.
     pub fn items(&mut self, items: &mut Items, data: &[u8]) -> serde_json::Result<()> {
-        items.feed(data, |object| {
-            let object = std::str::from_utf8(object).map_err(<serde_json::Error as serde::de::Error>::custom)?;
-            self.object(object)
-        })
+        items.feed(data, |object| self.object(utf8(object)?))
     }
 
     /// Adds or replaces one object.
@@ -97,6 +105,9 @@ impl Target<'_> {
             Kind::ServiceImport => self.apply::<ServiceImport<'_>>(json, change),
         };
         let done = done.or_else(|e| {
+            if !e.is_data() {
+                return Err(e);
+            }
             self.writer.remark(e.to_string());
             let Any { metadata } = serde_json::from_str(json)?;
             Ok(self.noted(&metadata, change))
@@ -127,6 +138,17 @@ impl Target<'_> {
         }
         resource_version.to_string()
     }
+}
+
+/// Event and object of a line that is written as API servers write it: it need not be read twice then. That the object is
+/// one is seen when it is read.
+fn split(line: &str) -> Option<(&str, &str)> {
+    let (event, rest) = line.strip_prefix("{\"type\":\"")?.split_once('"')?;
+    Some((event, rest.strip_prefix(",\"object\":")?.trim_end().strip_suffix('}')?))
+}
+
+fn utf8(json: &[u8]) -> serde_json::Result<&str> {
+    std::str::from_utf8(json).map_err(serde::de::Error::custom)
 }
 
 impl From<TooLarge> for serde_json::Error {

@@ -1,5 +1,7 @@
 //! Cutting a list into its objects while it is read, so that no more than one of them is in memory.
 
+use memchr::memchr2;
+
 /// Takes the octets of a list in pieces of any size.
 ///
 /// A list is a JSON object with the array `items`. Its objects are returned one by one; what is around them, the frame, is kept.
@@ -32,7 +34,9 @@ impl Items {
     ) -> Result<(), E> {
         // Where in `data` the present object begins, if it does.
         let mut begin = 0;
-        for (at, &octet) in data.iter().enumerate() {
+        let mut next = 0;
+        while let Some(&octet) = data.get(next) {
+            let at = next;
             let inside = self.in_object();
             self.step(octet);
             match (inside, self.in_object()) {
@@ -48,6 +52,7 @@ impl Items {
                 (false, false) if octet == b',' && self.in_items && self.depth == 2 => (),
                 (false, false) => self.frame.push(octet),
             }
+            next += 1 + self.dull(&data[at + 1..]);
         }
         if self.in_object() {
             self.object.extend_from_slice(&data[begin..]);
@@ -62,6 +67,14 @@ impl Items {
 
     fn in_object(&self) -> bool {
         self.in_items && self.depth > 2
+    }
+
+    /// How many octets ahead change nothing: those inside of a string of an object.
+    fn dull(&self, ahead: &[u8]) -> usize {
+        match self.string {
+            Some(Escape(false)) if self.in_object() => memchr2(b'"', b'\\', ahead).unwrap_or(ahead.len()),
+            _ => 0,
+        }
     }
 
     fn step(&mut self, octet: u8) {

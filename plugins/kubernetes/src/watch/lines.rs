@@ -3,6 +3,7 @@
 use crate::connect::causes;
 use http_body_util::BodyExt;
 use kube::client::Body;
+use memchr::memchr;
 use std::time::Duration;
 
 /// The lines of a watch as they come.
@@ -34,7 +35,7 @@ impl Lines {
     pub async fn next(&mut self) -> Result<&[u8], NoLine> {
         let mut searched = self.taken;
         loop {
-            if let Some(length) = self.buffer[searched..].iter().position(|&b| b == b'\n') {
+            if let Some(length) = memchr(b'\n', &self.buffer[searched..]) {
                 let line = self.taken..searched + length;
                 self.taken = line.end + 1;
                 return Ok(&self.buffer[line]);

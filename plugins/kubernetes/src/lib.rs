@@ -14,6 +14,8 @@ mod index;
 mod manifests;
 mod metadata;
 mod metrics;
+#[cfg(test)]
+mod nonsense;
 mod objects;
 mod path;
 mod selector;

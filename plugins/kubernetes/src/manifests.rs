@@ -5,6 +5,7 @@
 
 mod derived;
 mod documents;
+mod problems;
 mod workload;
 
 use crate::cluster::{Config, Writers};
@@ -15,6 +16,7 @@ use api::task::Stop;
 use api::{Clock, os_words};
 use derived::Derived;
 use documents::{Document, placed, without_repetition};
+use problems::Problems;
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -69,46 +71,49 @@ impl Manifests {
     ///
     /// # Errors
     /// A file cannot be read: nothing has changed.
-    fn load(&self, writers: &Writers, now: u32) -> Result<Vec<String>, String> {
-        let mut problems = Vec::new();
-        let mut documents = Vec::new();
-        for file in self.files()? {
-            let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {}", file.display(), os_words(&e)))?;
-            documents.extend(Document::all(&file, &text, &mut problems));
-        }
-        let documents = without_repetition(documents, &mut problems);
-        let mut gaps = Vec::new();
-        let derived = match self.config.kinds.contains(&Kind::EndpointSlice) {
-            true => derived::slices(&documents, &mut gaps),
-            false => Vec::new(),
-        };
+    pub(crate) fn load(&self, writers: &Writers, now: u32) -> Result<Vec<String>, String> {
+        let mut problems = Problems::default();
+        let documents = self.read(&mut problems)?;
         let mut writers = Locked::new(writers);
         writers.each(&self.config.kinds, |writer, kind| writer.begin_list(kind));
         let mut spaces = 0;
         for document in &documents {
-            let place = &document.place;
-            let kinds = kinds_of(document).map_err(|e| problems.push(format!("{place}: {e}"))).unwrap_or_default();
+            let kinds = kinds_of(document).map_err(|e| problems.of(document, &e)).unwrap_or_default();
             for &kind in kinds.iter().filter(|&&kind| self.counts(kind, document)) {
                 spaces += usize::from(kind == Kind::Namespace);
                 let Some(writer) = writers.of(kind) else { continue };
                 let outcome = put(writer, kind, document, now);
-                let remarks = outcome.err().into_iter().chain(writer.take_remarks());
-                problems.extend(remarks.map(|r| format!("{place}: {r}")));
+                outcome.err().into_iter().chain(writer.take_remarks()).for_each(|why| problems.of(document, &why));
             }
         }
-        gaps.retain(|gap| !problems.contains(gap));
-        problems.append(&mut gaps);
-        for Derived { place, labels, slice } in derived {
-            if self.config.labels.matches(&labels) {
-                writers.own.put_slice(&slice, now);
-                problems.extend(writers.own.take_remarks().into_iter().map(|r| format!("{place}: {r}")));
-            }
+        if self.config.kinds.contains(&Kind::EndpointSlice) {
+            self.derive(&documents, &mut writers.own, now, &mut problems);
         }
         writers.each(&self.config.kinds, |writer, kind| writer.end_list(kind, now));
         if spaces == 0 && !documents.is_empty() {
-            problems.push("manifests hold no Namespace: services without one have no name".into());
+            problems.say("manifests hold no Namespace: services without one have no name".into());
         }
-        Ok(problems)
+        Ok(problems.into_lines())
+    }
+
+    /// All objects, each once.
+    fn read(&self, problems: &mut Problems) -> Result<Vec<Document>, String> {
+        let mut documents = Vec::new();
+        for file in self.files()? {
+            let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {}", file.display(), os_words(&e)))?;
+            documents.extend(Document::all(&file, &text, problems));
+        }
+        Ok(without_repetition(documents, problems))
+    }
+
+    /// Puts the endpoints into the index that the files tell by other objects than EndpointSlices.
+    fn derive(&self, documents: &[Document], writer: &mut Writer, now: u32, problems: &mut Problems) {
+        for Derived { document, labels, slice } in derived::slices(documents, problems) {
+            if self.config.labels.matches(&labels) {
+                writer.put_slice(&slice, now);
+                writer.take_remarks().iter().for_each(|why| problems.of(document, why));
+            }
+        }
     }
 
     /// Whether an object of a kind is one of those that are asked for.

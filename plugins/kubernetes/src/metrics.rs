@@ -21,6 +21,7 @@ pub static ALL: &[&dyn Metric] = &[
     &RELISTS,
     &ENDS,
     &CHECKS,
+    &NOT_UNDERSTOOD,
     &SNAPSHOT_SERVED,
     &SNAPSHOT_WRITTEN,
     &SNAPSHOT_FAILURES,
@@ -116,6 +117,17 @@ pub static SNAPSHOT_FAILURES: CounterFamily = CounterFamily::new(
     &[],
 );
 
+static NOT_UNDERSTOOD: CounterFamily = CounterFamily::new(
+    "poddns_kubernetes_objects_not_understood_total",
+    "Objects that make no sense, in whole or in part, each time that they were read.",
+    &["kind"],
+);
+
+/// Counts the objects of a kind of which something was left out, because it makes no sense.
+pub fn not_understood(kind: &str) -> Counter {
+    NOT_UNDERSTOOD.with(&[kind])
+}
+
 /// How fresh one kind of objects is.
 pub struct Freshness {
     labels: [String; 2],
@@ -133,6 +145,7 @@ impl Freshness {
         let labels = [host, kind];
         let connected = CONNECTED.with(&labels);
         connected.set(0.0);
+        not_understood(kind).add(0);
         // Rules look at how these grow, which nobody can see of a series that is not there before.
         Doubt::ALL.iter().for_each(|doubt| RELISTS.with(&[host, kind, doubt.label()]).add(0));
         ["closed", "broken", "silent"].iter().for_each(|reason| ENDS.with(&[host, kind, reason]).add(0));

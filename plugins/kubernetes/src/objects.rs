@@ -89,6 +89,9 @@ pub struct EndpointSlice<'a> {
     /// Name, namespace, and the name of its service as a label.
     #[serde(borrow, deserialize_with = "or_default")]
     pub metadata: Metadata<'a>,
+    /// `IPv4`, `IPv6` or `FQDN`: whether addresses may be names.
+    #[serde(borrow, rename = "addressType")]
+    pub address_type: Text<'a>,
     /// In the API's order.
     #[serde(borrow, deserialize_with = "or_default")]
     pub endpoints: Vec<Endpoint<'a>>,

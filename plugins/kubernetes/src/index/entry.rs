@@ -47,7 +47,7 @@ pub enum Backing {
 pub enum NameKind {
     /// `type: ExternalName`: it has no ports and no endpoints.
     External,
-    /// The text that stands where a cluster address should be.
+    /// The root, where a cluster address should stand that there is none of yet.
     InPlaceOfAddress,
 }
 

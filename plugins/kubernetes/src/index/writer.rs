@@ -119,7 +119,11 @@ impl Writer {
     }
 
     /// Notes an object, or a part of one, that makes no sense; `what` names the field and what it holds.
-    pub fn remark(&mut self, what: String) {
+    pub fn remark(&mut self, mut what: String) {
+        if what.len() > REMARK {
+            what.truncate(what.floor_char_boundary(REMARK));
+            what.push('…');
+        }
         if self.remarks.len() < REMARKS {
             self.remarks.push(what);
         }
@@ -355,6 +359,8 @@ fn retag(tags: &Tags, slot: u32, old: &[u64], new: &[u64]) {
     }
 }
 
+/// Octets of a remark, most of which are what an object holds.
+const REMARK: usize = 300;
 /// Remarks that are kept until they are taken.
 const REMARKS: usize = 20;
 const FULL: &str = "there are more objects than this server can hold";

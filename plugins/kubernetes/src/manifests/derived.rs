@@ -5,6 +5,7 @@
 //! has what its slices say.
 
 use super::documents::Document;
+use super::problems::Problems;
 use super::workload::{Endpoints, Node, Pod, Service, ServicePort, Subset, Target};
 use crate::objects::{AllLabels, Conditions, Endpoint, EndpointSlice, Labels, Metadata, Port, TargetRef, Text};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,8 +13,8 @@ use std::net::IpAddr;
 
 /// A slice that is derived, with the place of what it is derived from and the labels that it would have.
 pub struct Derived<'a> {
-    /// Where its service, or its v1 Endpoints object, stands.
-    pub place: &'a str,
+    /// Its service, or its v1 Endpoints object.
+    pub document: &'a Document,
     /// Labels of that object.
     pub labels: BTreeMap<String, String>,
     /// The slice.
@@ -21,11 +22,11 @@ pub struct Derived<'a> {
 }
 
 /// The slices that `documents` leave to be derived.
-pub fn slices<'a>(documents: &'a [Document], problems: &mut Vec<String>) -> Vec<Derived<'a>> {
+pub fn slices<'a>(documents: &'a [Document], problems: &mut Problems) -> Vec<Derived<'a>> {
     let mut found = Objects::default();
     for document in documents {
         if let Err(e) = found.take(document) {
-            problems.push(format!("{}: {e}", document.place));
+            problems.of(document, &e);
         }
     }
     found.derive()
@@ -34,9 +35,9 @@ pub fn slices<'a>(documents: &'a [Document], problems: &mut Vec<String>) -> Vec<
 /// What slices are derived from.
 #[derive(Default)]
 struct Objects<'a> {
-    services: Vec<(&'a str, Service<'a>)>,
+    services: Vec<(&'a Document, Service<'a>)>,
     pods: Vec<Pod<'a>>,
-    endpoints: HashMap<(String, String), (&'a str, Endpoints<'a>)>,
+    endpoints: HashMap<(String, String), (&'a Document, Endpoints<'a>)>,
     /// Namespaces and names of services with slices.
     sliced: HashSet<(String, String)>,
     /// The zones of nodes.
@@ -45,9 +46,8 @@ struct Objects<'a> {
 
 impl<'a> Objects<'a> {
     fn take(&mut self, document: &'a Document) -> Result<(), String> {
-        let place = &*document.place;
         match document.kind().unwrap_or_default() {
-            Some("Service") => self.services.push((place, document.placed()?)),
+            Some("Service") => self.services.push((document, document.placed()?)),
             Some("Pod") => self.pods.push(document.placed()?),
             Some("EndpointSlice") => {
                 let EndpointSlice { metadata, .. } = document.placed()?;
@@ -55,7 +55,7 @@ impl<'a> Objects<'a> {
             }
             Some("Endpoints") => {
                 let endpoints: Endpoints<'_> = document.placed()?;
-                self.endpoints.insert(endpoints.metadata.key(), (place, endpoints));
+                self.endpoints.insert(endpoints.metadata.key(), (document, endpoints));
             }
             Some("Node") => {
                 let Node { mut metadata } = document.read()?;
@@ -71,16 +71,16 @@ impl<'a> Objects<'a> {
     fn derive(mut self) -> Vec<Derived<'a>> {
         let mut derived = Vec::new();
         let candidates = Candidates::of(&self.pods);
-        for (place, service) in &self.services {
+        for (document, service) in &self.services {
             let key = service.metadata.key();
             if &*service.spec.kind == "ExternalName" || self.sliced.contains(&key) {
                 continue;
             }
             if !service.spec.selector.is_empty() && !self.pods.is_empty() {
                 let pods = candidates.selected(service);
-                derived.extend(of_pods(place, service, &pods, &self.zones));
-            } else if let Some((place, endpoints)) = self.endpoints.remove(&key) {
-                derived.extend(of_endpoints(place, service, endpoints));
+                derived.extend(of_pods(document, service, &pods, &self.zones));
+            } else if let Some((document, endpoints)) = self.endpoints.remove(&key) {
+                derived.extend(of_endpoints(document, service, endpoints));
             }
         }
         derived
@@ -116,7 +116,7 @@ impl<'p, 'a> Candidates<'p, 'a> {
 
 /// The slices of a service with these pods: for each family, and for each list of ports that some of the pods have.
 fn of_pods<'a>(
-    place: &'a str,
+    document: &'a Document,
     service: &Service<'a>,
     pods: &[&Pod<'a>],
     zones: &HashMap<String, Text<'a>>,
@@ -136,7 +136,7 @@ fn of_pods<'a>(
                 let name = format!("{}/{}", &*service.metadata.name, slices.len());
                 let ports = ports.iter().cloned().map(PortKey::port).collect();
                 let slice = slice(&service.metadata, name, endpoints, ports);
-                slices.push(Derived { place, labels: owned(&service.metadata.labels), slice });
+                slices.push(Derived { document, labels: owned(&service.metadata.labels), slice });
                 endpoints = rest;
             }
         }
@@ -145,7 +145,7 @@ fn of_pods<'a>(
 }
 
 /// The slices that mirror an Endpoints object.
-fn of_endpoints<'a>(place: &'a str, service: &Service<'a>, object: Endpoints<'a>) -> Vec<Derived<'a>> {
+fn of_endpoints<'a>(document: &'a Document, service: &Service<'a>, object: Endpoints<'a>) -> Vec<Derived<'a>> {
     let mirrored = |labels: &AllLabels<'_>| labels.get(&Text::from(SKIP_MIRROR)).is_none_or(|skip| &**skip != "true");
     if service.spec.selector.is_empty() && !mirrored(&object.metadata.labels) {
         return Vec::new();
@@ -163,7 +163,7 @@ fn of_endpoints<'a>(place: &'a str, service: &Service<'a>, object: Endpoints<'a>
         });
         let name = format!("{}/{number}", &*service.metadata.name);
         let slice = slice(&service.metadata, name, endpoints.collect(), subset.ports);
-        Derived { place, labels: labels.clone(), slice }
+        Derived { document, labels: labels.clone(), slice }
     };
     object.subsets.into_iter().enumerate().map(derive).collect()
 }
@@ -185,7 +185,7 @@ fn slice<'a>(
         labels: Labels { service: service.name.clone(), ..Labels::default() },
         ..Metadata::default()
     };
-    EndpointSlice { metadata, endpoints, ports }
+    EndpointSlice { metadata, endpoints, ports, ..EndpointSlice::default() }
 }
 
 /// IPv4 or IPv6.

@@ -1,5 +1,6 @@
 //! Manifest files, and the objects in them.
 
+use super::problems::Problems;
 use crate::objects::Metadata;
 use api::yaml::{self, Value};
 use serde::Deserialize;
@@ -15,13 +16,13 @@ pub struct Document {
 
 impl Document {
     /// The objects of a file; those that are no YAML or JSON become problems.
-    pub fn all(file: &Path, text: &str, problems: &mut Vec<String>) -> Vec<Document> {
+    pub fn all(file: &Path, text: &str, problems: &mut Problems) -> Vec<Document> {
         let mut objects = Vec::new();
         for (number, (line, document)) in split(text).into_iter().enumerate() {
             let place = format!("{}: document {}", file.display(), number + 1);
             match parse(file, document) {
                 Ok(object) => unfold(place, object, &mut objects),
-                Err((at, e)) => problems.push(format!("{place}, line {}: {e}", line + at)),
+                Err((at, e)) => problems.unreadable(format!("{place}, line {}: {e}", line + at)),
             }
         }
         objects
@@ -42,6 +43,12 @@ impl Document {
         };
         let same = text("apiVersion").is_none_or(|v| v.rsplit_once('/').unwrap_or_default().0 == group);
         Ok(same.then_some(kind))
+    }
+
+    /// Its kind as metrics have it.
+    pub fn plural(&self) -> String {
+        let kind = self.object.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_lowercase();
+        if kind.ends_with('s') || kind == "unknown" { kind } else { kind + "s" }
     }
 
     /// Its labels.
@@ -76,7 +83,7 @@ impl Document {
 }
 
 /// Leaves the last one of objects with the same name; the others become problems.
-pub fn without_repetition(mut documents: Vec<Document>, problems: &mut Vec<String>) -> Vec<Document> {
+pub fn without_repetition(mut documents: Vec<Document>, problems: &mut Problems) -> Vec<Document> {
     let mut last = HashMap::new();
     for (number, document) in documents.iter().enumerate() {
         last.extend(document.identity().map(|identity| (identity, number)));
@@ -86,7 +93,7 @@ pub fn without_repetition(mut documents: Vec<Document>, problems: &mut Vec<Strin
         let counts = document.identity().and_then(|identity| last.get(&identity)).copied().unwrap_or(number);
         kept.push(counts == number);
         if counts != number {
-            problems.push(format!("{}: stands once more in {}, which counts", document.place, documents[counts].place));
+            problems.of(document, &format!("stands once more in {}, which counts", documents[counts].place));
         }
     }
     let mut kept = kept.into_iter();

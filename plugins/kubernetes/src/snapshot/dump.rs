@@ -72,7 +72,8 @@ fn slice(slice: &Slice, label: &str) -> Value {
     if slice.has_cluster() {
         metadata["labels"]["multicluster.kubernetes.io/source-cluster"] = text(slice.cluster()).into();
     }
-    json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "metadata": metadata,
+    let family = if slice.names.is_empty() { "" } else { "FQDN" };
+    json!({"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "metadata": metadata, "addressType": family,
         "endpoints": endpoints, "ports": ports(&slice.ports)})
 }
 

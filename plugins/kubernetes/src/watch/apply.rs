@@ -112,8 +112,11 @@ impl Target<'_> {
             let Any { metadata } = serde_json::from_str(json)?;
             Ok(self.noted(&metadata, change))
         });
-        for remark in self.writer.take_remarks() {
-            tracing::debug!("an object of {} makes no sense: {remark}", super::plural(self.kind));
+        let remarks = self.writer.take_remarks();
+        if !remarks.is_empty() {
+            let kind = super::plural(self.kind);
+            metrics::not_understood(kind).inc();
+            remarks.iter().for_each(|remark| tracing::debug!("an object of {kind} makes no sense: {remark}"));
         }
         done
     }

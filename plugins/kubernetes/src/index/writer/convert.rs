@@ -20,7 +20,7 @@ impl Writer {
 
     /// What a ServiceImport's `spec` says.
     pub(super) fn import(&mut self, spec: &objects::ImportSpec<'_>) -> Definition {
-        let ports = self.ports(&spec.ports);
+        let ports = self.service_ports(&spec.ports);
         if &*spec.kind == "Headless" {
             return Definition { backing: Backing::Headless, ports };
         }
@@ -42,7 +42,7 @@ impl Writer {
         } else {
             self.cluster_ips(spec)
         };
-        Definition { backing, ports: self.ports(&spec.ports) }
+        Definition { backing, ports: self.service_ports(&spec.ports) }
     }
 
     fn external_name(&mut self, target: &str) -> Backing {
@@ -67,19 +67,28 @@ impl Writer {
         if &*texts[0] == "None" {
             return Backing::Headless;
         }
-        let (mut v4, mut v6, mut name) = (Vec::new(), Vec::new(), None);
+        let (mut v4, mut v6, mut pending) = (Vec::new(), Vec::new(), false);
         for text in texts {
             match address(text) {
                 Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd)),
                 Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd)),
-                None if name.is_none() && wire_name(text).is_some() => name = wire_name(text),
+                None if text.is_empty() => pending = true,
                 None => self.remark(format!("spec.{field}: {text:?} is no address")),
             }
         }
-        match name {
-            Some(name) if v4.is_empty() && v6.is_empty() => Backing::Name(name.into(), NameKind::InPlaceOfAddress),
-            _ => Backing::Addresses(Addresses::new(&v4, &v6)),
+        match (v4.is_empty() && v6.is_empty(), pending) {
+            (false, _) => Backing::Addresses(Addresses::new(&v4, &v6)),
+            (true, true) => Backing::Name(ROOT.into(), NameKind::InPlaceOfAddress),
+            (true, false) => Backing::Nothing,
         }
+    }
+
+    /// The ports of a service, which have numbers other than those of endpoints.
+    fn service_ports(&mut self, ports: &[objects::Port<'_>]) -> Arc<[Port]> {
+        for port in ports.iter().filter(|port| port.port.is_none()) {
+            self.remark(format!("spec.ports: {:?} has no number", &*port.name));
+        }
+        self.ports(ports)
     }
 
     /// The list of ports, shared with all objects that have the same.
@@ -128,7 +137,7 @@ impl Writer {
             match address(text) {
                 Some((IpAddr::V4(a), odd)) => v4.push((a.octets(), odd, self.labels(endpoint, text, odd))),
                 Some((IpAddr::V6(a), odd)) => v6.push((a.octets(), odd, self.labels(endpoint, text, odd))),
-                None => match wire_name(text) {
+                None => match wire_name(text).filter(|_| &*object.address_type == "FQDN") {
                     Some(name) => names.push((name.into(), self.labels(endpoint, text, true))),
                     None => self.remark(format!("endpoints: {text:?} is no address")),
                 },
@@ -228,6 +237,8 @@ fn wire_name(text: &str) -> Option<Vec<u8>> {
     Some(wire)
 }
 
+/// The root in wire form.
+const ROOT: &[u8] = b"\0";
 /// So many different names of zones are shared.
 const ZONES: usize = 1000;
 /// So many different lists of ports are shared; others are kept for each object.

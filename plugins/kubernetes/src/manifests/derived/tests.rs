@@ -3,10 +3,10 @@ use std::path::Path;
 
 /// The slices derived from YAML, a line each: service, ports, and endpoints with `!` where they are not ready.
 fn derived(yaml: &str) -> Vec<String> {
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let documents = Document::all(Path::new("x.yaml"), yaml, &mut problems);
     let shown = slices(&documents, &mut problems).into_iter().map(|d| show(&d.slice)).collect();
-    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(problems.into_lines(), Vec::<String>::new());
     shown
 }
 
@@ -158,10 +158,11 @@ fn endpoints_objects_are_mirrored() {
 
 #[test]
 fn what_is_no_pod_is_named() {
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let yaml = service(HTTP) + &pod("10.0.0.1", "containers: 7", "") + &pod("10.0.0.2", "", "");
     let documents = Document::all(Path::new("x.yaml"), &yaml, &mut problems);
     let found: Vec<String> = slices(&documents, &mut problems).iter().map(|d| show(&d.slice)).collect();
     assert_eq!(found, ["w [http:80] 10.0.0.2"]);
+    let problems = problems.into_lines();
     assert!(problems.len() == 1 && problems[0].starts_with("x.yaml: document 2: spec.containers: "), "{problems:?}");
 }

@@ -60,7 +60,7 @@ const STANDARD: &[Row] = &[
     NotYet("route53"),
     NotYet("azure"),
     NotYet("clouddns"),
-    NotYet("k8s_external"),
+    Built(&poddns_k8s_external::PLUGIN),
     Built(&poddns_kubernetes::PLUGIN),
     NotYet("file"),
     NotYet("auto"),

@@ -145,7 +145,7 @@ const MISMATCH: &str = r"^(wrongname|wrongtype|noquestion|query|twoquestions|chc
 const LATER: &[(&str, &str)] = &[
     ("^(acl|auto|dns64|dnssec|erratic|file|geoip|header|mixed|rewrite|secondary|sign|tsig|view)/", DIRECTIVES),
     ("^(cache|forward)/", "forward and cache in full"),
-    (r"^kubernetes/(external(_(?!name).*)?\.json|unsynced_external)", "the rest of kubernetes"),
+    (r"^kubernetes/external_transfer", "the rest of kubernetes"),
     ("^transport/(?!bind_multisocket)", "encrypted transports"),
     ("^metrics/(?!kubernetes)", "metrics of directives that come later"),
 ];

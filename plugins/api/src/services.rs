@@ -1,9 +1,12 @@
 //! What plugins of one server block offer each other, known by type (see [`crate::Setup::offer`]), and what the daemon offers.
 
-use crate::name::{NameBuf, NameRef};
+use crate::name::{Name, NameBuf, NameRef};
 use crate::presentation::TextRecord;
+use crate::query::Question;
+use crate::reply::Reply;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Values about a query that other plugins can print or compare: `{/kubernetes/namespace}` in `log`, for example.
 ///
@@ -22,6 +25,78 @@ pub trait Metadata: Send + Sync {
 pub trait Live: Send + Sync {
     /// Whether the plugin, asked now, would answer the query by itself and not pass it on.
     fn answers(&self, q: &crate::Query) -> bool;
+}
+
+/// Names under which services are found from outside of their cluster.
+///
+/// The plugin that follows a cluster offers an `Arc<dyn External>`.
+pub trait External: Send + Sync {
+    /// Writes the records that answer `asked` into `reply`, which is begun and empty.
+    fn answer(&self, asked: &ExternalName<'_>, reply: &mut Reply) -> ExternalAnswer;
+
+    /// Whether the name exists, as [`External::answer`] would find.
+    fn knows(&self, asked: &ExternalName<'_>) -> bool;
+
+    /// The addresses of this server as they are seen from outside: those of the services in front of it, else its own.
+    fn servers(&self, endpoints: Endpoints) -> Vec<IpAddr>;
+
+    /// Unix time of the last change, 0 before the first.
+    fn serial(&self) -> u32;
+
+    /// TTL of records that lead to a name, in seconds.
+    fn ttl(&self) -> u32;
+}
+
+/// A question for a name below a zone of such names: `SERVICE.NAMESPACE`, an endpoint or port and protocol in front of that, or a
+/// reverse name.
+pub struct ExternalName<'a> {
+    /// The question.
+    pub question: &'a Question,
+    /// The zone, in lower case: names of services end in it.
+    pub zone: NameRef<'a>,
+    /// Where the zone begins in the name asked for.
+    pub offset: usize,
+    /// What names in PTR records end in.
+    pub primary: NameRef<'a>,
+    /// TTL of addresses and PTR records, in seconds.
+    pub ttl: u32,
+    /// Whether endpoints have names.
+    pub endpoints: Endpoints,
+}
+
+/// Whether services without addresses outside of the cluster are found by their endpoints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Endpoints {
+    Hidden,
+    Shown,
+}
+
+/// How far an answer of [`External`] came.
+pub enum ExternalAnswer {
+    /// The reply holds all records that there are; without any, the name exists and the type does not.
+    Written,
+    /// The name does not exist.
+    NoSuchName,
+    /// The reply holds all records but those of these names, which are to be looked up.
+    Hosts(Vec<Name>),
+}
+
+/// Whether anybody in the Corefile asks for names of [`External`], for whoever would have to keep what they need; shared by all
+/// blocks ([`crate::Setup::shared`]), and set before the plugins that offer the names are set up.
+#[derive(Default)]
+pub struct ExternalWanted(AtomicBool);
+
+impl ExternalWanted {
+    /// Notes that somebody asks.
+    pub fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    /// Whether somebody asks.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
 }
 
 /// Knows in which domains a client's resolver looks for a name that is not complete.

@@ -109,7 +109,8 @@ impl Cluster {
         let (imported, own): (Vec<Kind>, Vec<Kind>) = config.kinds.iter().partition(|kind| kind.is_imported());
         let (index, mut writer) = Index::new(&own, config.options);
         writer.keep_labels(config.kept_labels.clone());
-        let imports = (!imported.is_empty()).then(|| Index::of_imports(index.clone(), &imported, config.options));
+        let imports = (!imported.is_empty())
+            .then(|| Index::of_imports(index.clone(), &imported, Options { external: false, ..config.options }));
         let (imports, import_writer) = imports.unzip();
         let shared = |writer| Arc::new(Mutex::new(writer));
         (Cluster { index, imports }, Writers { own: shared(writer), imports: import_writer.map(shared) })

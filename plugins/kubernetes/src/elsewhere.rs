@@ -1,8 +1,7 @@
 //! Names that lead out of the cluster: what the server itself says about them.
 
 use crate::Kubernetes;
-use api::wire::flag;
-use api::{Name, NameRef, Owner, Query, RecordType, Reply, Result, Section, Step};
+use api::{Name, Query, RecordType, Result, Section, Step};
 
 /// Left in a query: the name to look up.
 pub struct Elsewhere(pub Name);
@@ -14,7 +13,7 @@ impl Kubernetes {
         let shown = matches!(q.rtype(), RecordType::A | RecordType::AAAA);
         let rtype = if shown { q.rtype() } else { RecordType::A };
         match q.lookup(name.as_ref(), rtype).await {
-            Ok(found) if shown => add(&mut q.reply, &found.reply),
+            Ok(found) if shown => q.reply.push_answer_of(&found.reply, Section::Answer),
             // Types without records here are looked up for nothing but the number of queries upstream.
             Ok(_) => (),
             Err(e) => {
@@ -27,18 +26,4 @@ impl Kubernetes {
         }
         Ok(Step::Done)
     }
-}
-
-/// Adds the answer of one reply to another, whatever its code.
-fn add(to: &mut Reply, from: &Reply) {
-    let (mut owner, mut data) = (Vec::new(), Vec::new());
-    for r in from.records().filter(|r| r.section() == Section::Answer) {
-        owner.clear();
-        data.clear();
-        r.read_owner(&mut owner);
-        r.read_data(&mut data);
-        let Some(owner) = NameRef::read(&owner) else { continue };
-        to.push_class(Section::Answer, Owner::Name(owner), (r.rtype(), r.class()), r.ttl(), |d| d.octets(&data));
-    }
-    to.set_flags(flag::TC, to.flags() | from.flags());
 }

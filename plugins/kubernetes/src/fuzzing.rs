@@ -9,7 +9,7 @@ use std::time::Duration;
 pub fn apply(choice: u8, text: &[u8]) {
     let own = [Kind::Service, Kind::EndpointSlice, Kind::Namespace, Kind::Pod];
     let imported = [Kind::ServiceImport, Kind::ImportedSlice];
-    let options = Options { pod_names: choice & 4 != 0, zones: choice & 32 != 0 };
+    let options = Options { pod_names: choice & 4 != 0, zones: choice & 32 != 0, external: true };
     let (mut index, mut writer) = Index::new(&own, options);
     let kind = match choice & 16 {
         0 => own[usize::from(choice & 3)],

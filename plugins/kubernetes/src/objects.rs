@@ -18,6 +18,39 @@ pub struct Service<'a> {
     /// What it looks like from inside the cluster.
     #[serde(borrow, deserialize_with = "or_default")]
     pub spec: ServiceSpec<'a>,
+    /// What it looks like from outside.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub status: ServiceStatus<'a>,
+}
+
+/// The `status` of a Service.
+#[derive(serde::Deserialize, Default, Debug)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServiceStatus<'a> {
+    /// Where its load balancers are.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub load_balancer: LoadBalancer<'a>,
+}
+
+/// The `status.loadBalancer` of a Service.
+#[derive(serde::Deserialize, Default, Debug)]
+#[serde(default)]
+pub struct LoadBalancer<'a> {
+    /// In the API's order.
+    #[serde(borrow, deserialize_with = "or_default")]
+    pub ingress: Vec<Ingress<'a>>,
+}
+
+/// Where a load balancer is; if it has an address, that counts.
+#[derive(serde::Deserialize, Default, Debug)]
+#[serde(default)]
+pub struct Ingress<'a> {
+    /// Its address.
+    #[serde(borrow)]
+    pub ip: Text<'a>,
+    /// Its name.
+    #[serde(borrow)]
+    pub hostname: Text<'a>,
 }
 
 /// The `spec` of a Service.
@@ -36,6 +69,9 @@ pub struct ServiceSpec<'a> {
     /// The target of a service of type ExternalName.
     #[serde(borrow)]
     pub external_name: Text<'a>,
+    /// Further addresses that lead to it.
+    #[serde(borrow, rename = "externalIPs", deserialize_with = "or_default")]
+    pub external_ips: Vec<Text<'a>>,
     /// In the API's order.
     #[serde(borrow, deserialize_with = "or_default")]
     pub ports: Vec<Port<'a>>,

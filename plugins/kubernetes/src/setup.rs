@@ -7,7 +7,7 @@ use crate::cluster::{self, Cluster};
 use crate::transfer::Copies;
 use crate::zones::Zones;
 use api::corefile::{ConfigError, Cursor, value};
-use api::services::{Live, Metadata, SearchPath, Transfer};
+use api::services::{External, Live, Metadata, SearchPath, Transfer};
 use api::{Name, Setup, resolvconf};
 use properties::Properties;
 use std::fs::File;
@@ -79,6 +79,7 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     setup.offer::<Arc<dyn Metadata>>(plugin.clone());
     setup.offer::<Arc<dyn SearchPath>>(plugin.clone());
     setup.offer::<Arc<dyn Transfer>>(Arc::new(Copies(plugin.clone())));
+    setup.offer::<Arc<dyn External>>(plugin.clone());
     setup.add(plugin);
     Ok(())
 }

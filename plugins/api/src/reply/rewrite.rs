@@ -91,6 +91,16 @@ impl Reply {
         }
     }
 
+    /// Appends the answer of another reply, whatever its code, to `section`; says that it is cut where the other one is.
+    pub fn push_answer_of(&mut self, from: &Reply, section: Section) {
+        for r in from.records().filter(|r| r.section() == Section::Answer).map(Plain::of) {
+            if let Some(owner) = NameRef::read(&r.owner) {
+                self.push_class(section, Owner::Name(owner), r.kind, r.ttl, |d| d.octets(&r.data));
+            }
+        }
+        self.set_flags(flag::TC, self.flags() | from.flags());
+    }
+
     /// Copies one record of `old` behind the others; `false` where it does not fit.
     fn copy_record(&mut self, old: &[u8], entry: Entry, limit: usize) -> bool {
         let (start, known) = (self.wire.len(), self.names.filled());

@@ -10,18 +10,18 @@ use std::net::IpAddr;
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub enum Family {
     V4,
     V6,
 }
 
 impl Family {
     /// Types without addresses are treated like A (spec 5).
-    fn of(rtype: RecordType) -> Family {
+    pub fn of(rtype: RecordType) -> Family {
         if rtype == RecordType::AAAA { Family::V6 } else { Family::V4 }
     }
 
-    fn has(self, address: IpAddr) -> bool {
+    pub fn has(self, address: IpAddr) -> bool {
         address.is_ipv4() == (self == Family::V4)
     }
 
@@ -80,7 +80,7 @@ impl Kubernetes {
     }
 
     /// Writes the addresses that a name has by itself.
-    fn write_addresses(&self, hit: &Hit<'_>, family: Family, owner: Owner<'_>, reply: &mut Reply) {
+    pub(super) fn write_addresses(&self, hit: &Hit<'_>, family: Family, owner: Owner<'_>, reply: &mut Reply) {
         let mut all = |addresses: &mut dyn Iterator<Item = IpAddr>| {
             let wanted = addresses.filter(|&a| family.has(a));
             wanted.for_each(|a| reply.push_address(Section::Answer, owner, self.rules.ttl, a));

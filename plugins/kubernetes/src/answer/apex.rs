@@ -46,21 +46,27 @@ impl Kubernetes {
 
     /// All name servers. Asked for so rarely that they are gathered each time.
     pub(crate) fn servers(&self) -> Vec<NameServer> {
-        let (mut servers, mut behind_service) = (Vec::new(), false);
+        let mut servers = Vec::new();
+        if !self.own_slices(|slice| self.servers_of(slice, &mut servers)) {
+            servers.extend(self.rules.local.iter().map(|&local| (b"\x02ns\x03dns".to_vec(), local)));
+        }
+        servers
+    }
+
+    /// Calls `tell` with each slice that this server is in; `false` where there is none.
+    pub(super) fn own_slices(&self, mut tell: impl FnMut(&Slice)) -> bool {
+        let mut found = false;
         for &local in &self.rules.local {
             self.index().endpoint_address(local, |slice, entry| {
-                behind_service = true;
+                found = true;
                 // A slice that has the address twice counts once.
                 if slice.entries_at(local).next() == Some(entry) {
-                    self.servers_of(slice, &mut servers);
+                    tell(slice);
                 }
                 None::<()>
             });
         }
-        if !behind_service {
-            servers.extend(self.rules.local.iter().map(|&local| (b"\x02ns\x03dns".to_vec(), local)));
-        }
-        servers
+        found
     }
 
     /// The name servers that the service of a slice stands for.

@@ -2,6 +2,7 @@
 
 mod address;
 mod apex;
+mod external;
 mod find;
 mod name;
 mod reverse;

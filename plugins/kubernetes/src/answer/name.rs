@@ -152,7 +152,12 @@ impl Node<'_> {
     }
 }
 
-impl Ports<'_> {
+impl<'a> Ports<'a> {
+    /// Those of this name and protocol.
+    pub fn of(port: &'a [u8], protocol: &'a [u8]) -> Ports<'a> {
+        Ports { port, protocol }
+    }
+
     /// All ports, also those of an object that has none.
     pub const ANY: Ports<'static> = Ports { port: b"", protocol: b"" };
 
@@ -181,7 +186,8 @@ fn matches(asked: &[u8], name: &[u8]) -> bool {
     asked.is_empty() || asked.eq_ignore_ascii_case(name)
 }
 
-fn without_underscore(label: &[u8]) -> &[u8] {
+/// A label without its length octet, as ports and endpoints may be asked for.
+pub fn without_underscore(label: &[u8]) -> &[u8] {
     label.strip_prefix(b"_").unwrap_or(label)
 }
 

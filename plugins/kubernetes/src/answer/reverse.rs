@@ -55,7 +55,7 @@ impl Kubernetes {
     }
 
     /// Whether addresses have names in a namespace: all have them where the directive names no namespaces.
-    fn points_into(&self, namespace: &Namespace) -> bool {
+    pub(super) fn points_into(&self, namespace: &Namespace) -> bool {
         !self.rules.names_namespaces() || (namespace.exists() && self.rules.lists(&namespace.label))
     }
 }

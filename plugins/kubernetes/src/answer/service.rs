@@ -6,8 +6,8 @@ use super::selection::Selection;
 use super::target::{Target, owner};
 use super::{Request, Verdict};
 use crate::Kubernetes;
-use crate::index::{Addresses, Backing, HostSpace, Index, Port, Slice};
-use api::{NameRef, RecordType, Reply, Section};
+use crate::index::{Addresses, Backing, Definition, HostSpace, Index, Port, Slice};
+use api::{Name, NameRef, RecordType, Reply, Section};
 use std::net::IpAddr;
 
 impl Kubernetes {
@@ -17,30 +17,69 @@ impl Kubernetes {
             Ok(hit) => hit,
             Err(no) => return no.into(),
         };
-        let mut writer = Writer { request, ttl: self.rules.ttl, weight: 0, reply };
-        match hit {
-            Hit::Branch | Hit::NameServers => (),
-            Hit::Pod(pod, address) => writer.pod(pod, address),
-            Hit::Endpoints(index, host) => writer.endpoints(index, host),
-            Hit::Service(selection) => match selection.definition().map(|d| &d.backing) {
-                Some(Backing::Addresses(addresses)) => writer.cluster(&selection, addresses),
-                Some(Backing::Headless) => writer.headless(&selection),
-                Some(Backing::Name(..) | Backing::Nothing) | None => (),
+        let mut writer = Writer::new(request.into(), self.rules.ttl, reply);
+        match &hit {
+            Hit::Pod(pod, address) => writer.pod(pod, *address),
+            Hit::Service(selection) => match selection.definition() {
+                Some(Definition { backing: Backing::Addresses(addresses), ports }) => {
+                    writer.service(&selection.service.owner, (selection.ports, ports), addresses, &[]);
+                }
+                _ => writer.endpoints_of(&hit),
             },
+            _ => writer.endpoints_of(&hit),
         }
         Verdict::Answered
     }
 }
 
+/// How names of services are written.
+pub struct Names<'a> {
+    /// The name asked for.
+    pub question: NameRef<'a>,
+    /// What stands behind a service's labels, in wire form.
+    pub tree: &'static [u8],
+    /// What stands behind that.
+    pub suffix: NameRef<'a>,
+    /// Whether endpoints need the label of a cluster.
+    pub multicluster: bool,
+}
+
+impl<'a> From<&Request<'a>> for Names<'a> {
+    fn from(request: &Request<'a>) -> Names<'a> {
+        Names {
+            question: request.question.original(),
+            tree: b"\x03svc",
+            suffix: request.suffix(),
+            multicluster: request.zone.multicluster,
+        }
+    }
+}
+
 /// Writes the records of one answer.
-struct Writer<'a, 'r> {
-    request: &'a Request<'a>,
+pub struct Writer<'a, 'r> {
+    names: Names<'a>,
     ttl: u32,
     weight: u16,
     reply: &'r mut Reply,
 }
 
-impl Writer<'_, '_> {
+impl<'a, 'r> Writer<'a, 'r> {
+    /// Writes records with this TTL into `reply`.
+    pub fn new(names: Names<'a>, ttl: u32, reply: &'r mut Reply) -> Self {
+        Writer { names, ttl, weight: 0, reply }
+    }
+
+    /// Each port of the endpoints that a name stands for.
+    pub fn endpoints_of(&mut self, hit: &Hit<'_>) {
+        match hit {
+            Hit::Endpoints(index, host) => self.endpoints(index, host),
+            Hit::Service(selection) if selection.definition().is_some_and(|d| d.backing == Backing::Headless) => {
+                self.headless(selection);
+            }
+            Hit::Service(_) | Hit::Branch | Hit::NameServers | Hit::Pod(..) => (),
+        }
+    }
+
     /// Sets the weight of each of so many records (spec 3): they are counted before those that are the same become one.
     fn weigh(&mut self, records: usize) {
         self.weight = 100usize.checked_div(records).map_or(100, |weight| weight.max(1) as u16);
@@ -54,14 +93,14 @@ impl Writer<'_, '_> {
     }
 
     fn address(&mut self, target: NameRef<'_>, address: IpAddr) {
-        let owner = owner(target, self.request.question.original());
+        let owner = owner(target, self.names.question);
         self.reply.push_address(Section::Additional, owner, self.ttl, address);
     }
 
     /// A pod's name has no port: the record points to the name itself.
     fn pod(&mut self, pod: &[u8], address: IpAddr) {
         let mut target = Target::new();
-        let Some(target) = target.write([pod, b"", b"\x03pod"], self.request.suffix()) else { return };
+        let Some(target) = target.write([pod, b"", b"\x03pod"], self.names.suffix) else { return };
         self.weigh(1);
         self.srv(0, target);
         self.address(target, address);
@@ -112,23 +151,18 @@ impl Writer<'_, '_> {
         });
     }
 
-    /// Ports of a service with cluster addresses.
-    fn cluster(&mut self, selection: &Selection<'_>, addresses: &Addresses) {
-        let (ports, mut target) = (selection.ports, Target::new());
-        let labels: [&[u8]; 3] = [&selection.service.owner, b"", b"\x03svc"];
-        let Some(target) = target.write(labels, self.request.suffix()) else { return };
-        let all = selection.definition().map_or(&[][..], |d| &d.ports);
-        if addresses.len() == 0 {
-            return;
-        }
-        self.weigh(ports.count(all) * addresses.len());
+    /// The ports asked for, among all of a service, with its addresses; `hosts` stand in the place of addresses.
+    pub fn service(&mut self, owner: &[u8], (ports, all): (Ports<'_>, &[Port]), addresses: &Addresses, hosts: &[Name]) {
+        let mut target = Target::new();
+        let target = target.write([owner, b"", self.names.tree], self.names.suffix).filter(|_| addresses.len() > 0);
+        self.weigh(ports.count(all) * (addresses.len() + hosts.len()));
         let numbers = || ports.among(all).filter_map(|p| p.number);
         for (at, number) in numbers().enumerate() {
             if !numbers().take(at).any(|n| n == number) {
-                self.srv(number, target);
+                target.into_iter().chain(hosts.iter().map(Name::as_ref)).for_each(|target| self.srv(number, target));
             }
         }
-        if numbers().next().is_some() {
+        if let Some(target) = target.filter(|_| numbers().next().is_some()) {
             addresses.distinct().for_each(|a| self.address(target, a));
         }
     }
@@ -164,8 +198,8 @@ impl Writer<'_, '_> {
     /// The name of an endpoint. In a multicluster zone it has one only if it is known where it was imported from: CoreDNS makes
     /// an empty label of that.
     fn endpoint<'t>(&self, host: &[u8], slice: &Slice, target: &'t mut Target) -> Option<NameRef<'t>> {
-        let named = slice.has_cluster() || !self.request.zone.multicluster;
-        named.then(|| target.write([host, &slice.owner, b"\x03svc"], self.request.suffix()))?
+        let named = slice.has_cluster() || !self.names.multicluster;
+        named.then(|| target.write([host, &slice.owner, self.names.tree], self.names.suffix))?
     }
 
     /// Whether the address of one endpoint is there already; all that are there belong to one host.

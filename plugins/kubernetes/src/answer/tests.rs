@@ -3,8 +3,8 @@ use crate::cluster::Cluster;
 use crate::index::{Index, Kind, Options};
 use crate::setup::{Pods, Rules};
 use crate::zones::Zones;
-use api::services::Live;
-use api::test::query;
+use api::services::{Endpoints, External, ExternalAnswer, ExternalName, Live};
+use api::test::{query, text};
 use api::{Fallthrough, Plugin, Rcode, Step};
 use serde::Deserialize;
 use serde_json::json;
@@ -12,13 +12,18 @@ use std::sync::Arc;
 
 /// A cluster with a service of each kind in namespace `n`, whose names fall through as `fallthrough` says.
 pub fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
-    let (index, mut writer) = Index::new(&[Kind::Service], Options::default());
+    let (index, mut writer) = Index::new(&[Kind::Service], Options { external: true, ..Options::default() });
     let metadata = |name: &str| json!({"name": name, "namespace": "n"});
     writer.put_namespace(&Deserialize::deserialize(&json!({"name": "n"})).unwrap());
+    let ports = json!([{"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]);
     for (name, spec) in [
         ("web", json!({"clusterIP": "10.96.0.1", "ports": [{"name": "http", "port": 80}]})),
         ("headless", json!({"clusterIP": "None"})),
         ("out", json!({"type": "ExternalName", "externalName": "example.org"})),
+        (
+            "ext",
+            json!({"clusterIP": "10.96.0.2", "externalIPs": ["192.0.2.1", "2001:db8::1", "lb.example"], "ports": ports}),
+        ),
     ] {
         let service = json!({"metadata": metadata(name), "spec": spec});
         writer.put_service(&Deserialize::deserialize(&service).unwrap(), 1);
@@ -110,4 +115,80 @@ fn what_would_be_answered_is_known_beforehand() {
         assert!(q.reply.is_live() && kubernetes.answers(&q), "{question}");
     }
     assert!(!kubernetes.answers(&query("example.org A")));
+}
+
+#[test]
+fn services_are_seen_from_outside() {
+    let kubernetes = kubernetes(Fallthrough::default());
+    let (ext, headless) = ("ext.n.example. 60 IN", "10-244-0-1.headless.n.example. 60 IN A 10.244.0.1");
+    let srv = |target: &str, port: u16, weight| format!("answer ext.n.Example. 5 IN SRV 0 {weight} {port} {target}");
+    for (question, endpoints, want) in [
+        ("n.Example A", Endpoints::Hidden, "NOERROR aa rd".to_owned()),
+        ("x.Example A", Endpoints::Hidden, "no such name".into()),
+        ("web.n.Example A", Endpoints::Shown, "no such name".into()),
+        (
+            "ext.n.Example AAAA",
+            Endpoints::Hidden,
+            "NOERROR aa rd\nanswer ext.n.Example. 60 IN AAAA 2001:db8::1\nlb.example.".into(),
+        ),
+        (
+            "any.ext.n.example A",
+            Endpoints::Hidden,
+            "NOERROR aa rd\nanswer any.ext.n.example. 60 IN A 192.0.2.1\nlb.example.".into(),
+        ),
+        ("_x._tcp.ext.n.example A", Endpoints::Hidden, "no such name".into()),
+        ("a.b.c.ext.n.example A", Endpoints::Hidden, "no such name".into()),
+        (
+            "ext.n.Example SRV",
+            Endpoints::Hidden,
+            [
+                "NOERROR aa rd",
+                &srv("ext.n.example.", 80, 16),
+                &srv("lb.example.", 80, 16),
+                &srv("ext.n.example.", 53, 16),
+                &srv("lb.example.", 53, 16),
+                &format!("additional {ext} A 192.0.2.1"),
+                &format!("additional {ext} AAAA 2001:db8::1"),
+                "lb.example.",
+            ]
+            .join("\n"),
+        ),
+        ("ext.n.example TXT", Endpoints::Hidden, "NOERROR aa rd".into()),
+        ("headless.n.example A", Endpoints::Hidden, "no such name".into()),
+        (
+            "headless.n.example A",
+            Endpoints::Shown,
+            "NOERROR aa rd\nanswer headless.n.example. 60 IN A 10.244.0.1".into(),
+        ),
+        ("10-244-0-1.headless.n.example A", Endpoints::Shown, format!("NOERROR aa rd\nanswer {headless}")),
+        ("_10-244-0-1.headless.n.example A", Endpoints::Shown, format!("NOERROR aa rd\nanswer _{headless}")),
+        ("x.headless.n.example A", Endpoints::Shown, "no such name".into()),
+        (
+            "1.2.0.192.in-addr.arpa PTR",
+            Endpoints::Hidden,
+            "NOERROR aa rd\nanswer 1.2.0.192.in-addr.arpa. 60 IN PTR ext.n.first.".into(),
+        ),
+        ("1.0.96.10.in-addr.arpa PTR", Endpoints::Hidden, "no such name".into()),
+    ] {
+        let mut q = query(question);
+        let zone = ["example", "in-addr.arpa"].map(|zone| Name::from_text(zone).unwrap());
+        let (zone, offset) = zone.iter().find_map(|z| Some((z, q.name().below(z.as_ref())?))).unwrap();
+        let primary = Name::from_text("first").unwrap();
+        q.respond_authoritative(Rcode::NOERROR);
+        let (zone, primary) = (zone.as_ref(), primary.as_ref());
+        let asked = ExternalName { question: &q.question, zone, offset, primary, ttl: 60, endpoints };
+        let mut hosts = Vec::new();
+        let known = match External::answer(&kubernetes, &asked, &mut q.reply) {
+            ExternalAnswer::Written => true,
+            ExternalAnswer::NoSuchName => false,
+            ExternalAnswer::Hosts(names) => {
+                hosts = names;
+                true
+            }
+        };
+        assert_eq!(External::knows(&kubernetes, &asked), known, "{question}");
+        let mut got = if known { text(&q) } else { "no such name".into() };
+        hosts.iter().for_each(|host| got += &format!("\n{host}"));
+        assert_eq!(got, want, "{question}");
+    }
 }

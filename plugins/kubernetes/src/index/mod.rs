@@ -6,6 +6,7 @@
 
 mod addresses;
 mod entry;
+mod external;
 mod labels;
 mod slots;
 mod tags;
@@ -17,10 +18,12 @@ mod tests;
 
 pub use addresses::{AddressText, Addresses, HostSpace};
 pub use entry::{Backing, Definition, NameKind, Namespace, Pod, Port, Service, Slice};
+pub use external::External;
 pub use labels::KeptLabels;
 pub use slots::Found;
 pub use writer::{Kind, Options, Writer};
 
+use external::Externals;
 use slots::Slots;
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
@@ -41,6 +44,7 @@ pub struct Index {
     pod_addresses: Tags,
     namespaces: Slots<Namespace>,
     namespace_names: Tags,
+    externals: Option<Box<Externals>>,
     serial: AtomicU32,
     unsynced: AtomicU8,
     restored: AtomicBool,
@@ -49,18 +53,18 @@ pub struct Index {
 impl Index {
     /// An empty index and what fills it; `kinds` are those that must be listed once before it is whole.
     pub fn new(kinds: &[Kind], options: Options) -> (Arc<Index>, Writer) {
-        let index = Arc::new(Index::empty(kinds));
+        let index = Arc::new(Index::empty(kinds, options));
         (index.clone(), Writer::new(index, None, options))
     }
 
     /// An empty index of what other clusters export to this one, beside the index of the cluster itself, which alone knows
     /// the namespaces.
     pub fn of_imports(cluster: Arc<Index>, kinds: &[Kind], options: Options) -> (Arc<Index>, Writer) {
-        let index = Arc::new(Index::empty(kinds));
+        let index = Arc::new(Index::empty(kinds, options));
         (index.clone(), Writer::new(index, Some(cluster), options))
     }
 
-    fn empty(kinds: &[Kind]) -> Index {
+    fn empty(kinds: &[Kind], options: Options) -> Index {
         Index {
             hasher: foldhash::fast::RandomState::default(),
             services: Slots::new(),
@@ -73,6 +77,7 @@ impl Index {
             pod_addresses: Tags::new(),
             namespaces: Slots::new(),
             namespace_names: Tags::new(),
+            externals: options.external.then(|| Box::new(Externals::new())),
             serial: AtomicU32::new(0),
             unsynced: AtomicU8::new(kinds.iter().fold(0, |bits, k| bits | k.bit())),
             restored: AtomicBool::new(false),
@@ -97,7 +102,9 @@ impl Index {
     /// Octets that objects of a kind take here.
     pub fn bytes(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Service | Kind::ServiceImport => self.services.bytes(),
+            Kind::Service | Kind::ServiceImport => {
+                self.services.bytes() + self.externals.as_ref().map_or(0, |all| all.services.bytes())
+            }
             Kind::EndpointSlice | Kind::ImportedSlice => self.slices.bytes(),
             Kind::Namespace => self.namespaces.bytes(),
             Kind::Pod => self.pods.bytes(),

@@ -398,3 +398,53 @@ fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
+
+fn load_balancer(ingress: serde_json::Value, port: u16) -> serde_json::Value {
+    json!({"kind": "Service", "metadata": {"name": "lb", "namespace": "d"},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": port}], "externalIPs": ["192.0.2.1", "2001:DB8::1"]},
+        "status": {"loadBalancer": {"ingress": ingress}}})
+}
+
+#[test]
+fn what_is_seen_from_outside_is_kept_where_somebody_asks() {
+    for (external, want) in [(false, None), (true, Some(2))] {
+        let (index, writer) = Index::new(&KINDS, Options { external, ..Options::default() });
+        let mut f = Fixture { index, writer, now: 0 };
+        f.put(load_balancer(json!([]), 80));
+        assert_eq!(f.index.external(&wire(&["lb", "d"])).map(|e| e.addresses.len()), want);
+    }
+}
+
+#[test]
+fn what_is_seen_from_outside_changes_with_its_service() {
+    let (index, writer) = Index::new(&KINDS, Options { external: true, ..Options::default() });
+    let mut f = Fixture { index, writer, now: 0 };
+    let seen = |f: &Fixture, address: &str| {
+        let found = f.index.external_address(address.parse().unwrap(), |e| Some(e.names.len()));
+        (found, f.index.external(&wire(&["lb", "d"])).is_some(), f.index.external_serial())
+    };
+    f.put(load_balancer(json!([{"ip": "192.0.2.2", "hostname": "a.example"}]), 80));
+    assert_eq!(seen(&f, "192.0.2.1"), (Some(0), true, 0));
+    assert_eq!(seen(&f, "192.0.2.2"), (Some(0), true, 0));
+    // Nobody finds an address that is written otherwise than it would be printed.
+    assert_eq!(seen(&f, "2001:db8::1"), (None, true, 0));
+    f.put(load_balancer(json!([{"hostname": "a.example"}, {}]), 80));
+    assert_eq!(seen(&f, "192.0.2.1"), (Some(2), true, 2));
+    assert_eq!(seen(&f, "192.0.2.2"), (None, true, 2));
+    f.put(load_balancer(json!([{"hostname": "a.example"}, {}]), 80));
+    assert_eq!(seen(&f, "192.0.2.1"), (Some(2), true, 2));
+    f.put(load_balancer(json!([{"hostname": "a.example"}, {}]), 81));
+    assert_eq!(seen(&f, "192.0.2.1"), (Some(2), true, 4));
+    let ports = f.index.external(&wire(&["lb", "d"])).map(|e| e.ports[0].number);
+    assert_eq!(ports, Some(Some(81)));
+    f.put(json!({"kind": "Service", "metadata": {"name": "lb", "namespace": "d"}, "spec": {"clusterIP": "10.96.0.1"}}));
+    assert_eq!(seen(&f, "192.0.2.1"), (None, false, 5));
+    f.put(load_balancer(json!([{"hostname": ".."}]), 80));
+    assert_eq!(seen(&f, "192.0.2.1"), (Some(0), true, 6));
+    f.delete(Kind::Service, "lb");
+    assert_eq!(seen(&f, "192.0.2.1"), (None, false, 6));
+    f.put(load_balancer(json!([]), 80));
+    f.writer.begin_list(Kind::Service);
+    f.writer.end_list(Kind::Service, 9);
+    assert_eq!(seen(&f, "192.0.2.1"), (None, false, 6));
+}

@@ -2,6 +2,7 @@
 
 use super::addresses::Addresses;
 use super::entry::{Backing, Namespace, Pod, Service, Slice};
+use super::external::External;
 use std::sync::Arc;
 
 /// Something that is kept in a slot.
@@ -33,6 +34,14 @@ impl Weigh for Service {
             Some(Backing::Headless | Backing::Nothing) | None => 0,
         };
         own::<Service>() + TAG + heap(self.owner.len()) + heap(size_of_val(&*self.slices)) + backing
+    }
+}
+
+impl Weigh for External {
+    fn bytes(&self) -> usize {
+        let named: usize = self.names.iter().map(|name| heap(name.len()) + size_of::<Box<[u8]>>()).sum();
+        let tags = TAG * (1 + self.addresses.len());
+        own::<External>() + heap(self.owner.len()) + self.addresses.bytes() + named + tags
     }
 }
 

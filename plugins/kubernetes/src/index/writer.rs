@@ -1,6 +1,7 @@
 //! The one that changes the index: objects in, values published.
 
 mod convert;
+mod external;
 mod pods;
 mod services;
 mod slices;
@@ -31,6 +32,7 @@ pub struct Writer {
     kept_labels: KeptLabels,
     label_sets: HashSet<Arc<LabelSet>>,
     namespaces: Kept,
+    external_slots: Free,
     ports: HashSet<Arc<[Port]>>,
     zones: HashSet<Arc<[u8]>>,
     remarks: Vec<String>,
@@ -43,6 +45,8 @@ pub struct Options {
     pub pod_names: bool,
     /// `zonal`: endpoints are found by their zones.
     pub zones: bool,
+    /// What services are seen as from outside is kept too.
+    pub external: bool,
 }
 
 /// What is listed and watched, each for itself.
@@ -107,6 +111,7 @@ impl Writer {
             kept_labels: KeptLabels::None,
             label_sets: HashSet::new(),
             namespaces: Kept::default(),
+            external_slots: Free::default(),
             ports: HashSet::new(),
             zones: HashSet::new(),
             remarks: Vec::new(),
@@ -173,6 +178,7 @@ impl Writer {
     pub fn put_service(&mut self, object: &objects::Service<'_>, now: u32) {
         if let Some(owner) = self.owner(&object.metadata) {
             let definition = self.definition(&object.spec);
+            self.put_external(&owner, &definition, object, now);
             self.define(&owner, definition, now);
         }
     }

@@ -11,6 +11,7 @@ use api::Fallthrough;
 use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::{GoDuration, parse_int, quote};
+use api::services::ExternalWanted;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -139,12 +140,13 @@ impl<'a> Properties<'a> {
         if !self.multicluster.is_empty() {
             kinds.extend([Kind::ServiceImport, Kind::ImportedSlice]);
         }
+        let external = setup.shared::<ExternalWanted>().is_set();
         Config {
             source: self.source(),
             labels: self.labels.clone(),
             namespace_labels: self.namespace_labels.clone().unwrap_or_default(),
             kinds,
-            options: Options { pod_names: self.pod_names, zones: self.zonal },
+            options: Options { pod_names: self.pod_names, zones: self.zonal, external },
             kept_labels: self.kept_labels(setup),
             snapshot: self.snapshot.clone(),
         }

@@ -1,7 +1,7 @@
 //! From the index back to objects as the API has them, reduced to what answers need.
 
 use crate::cluster::Cluster;
-use crate::index::{Addresses, Backing, NameKind, Namespace, Pod, Port, Service, Slice};
+use crate::index::{Addresses, Backing, Index, NameKind, Namespace, Pod, Port, Service, Slice};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 pub fn objects(cluster: &Cluster) -> impl Iterator<Item = Value> {
     let own = &cluster.index;
     let namespaces = own.all_namespaces().filter(|space| space.exists()).map(|space| namespace(&space));
-    let services = own.all_services().filter_map(|found| service(&found));
+    let services = own.all_services().filter_map(|found| service(own, &found));
     let slices = own.all_slices().map(|found| slice(&found, OWN));
     let pods = own.all_pods().map(|found| pod(&found));
     let imports = cluster.imports.iter().flat_map(|index| index.all_services()).filter_map(|found| import(&found));
@@ -26,7 +26,7 @@ fn namespace(namespace: &Namespace) -> Value {
     json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": text(&namespace.label)}})
 }
 
-fn service(service: &Service) -> Option<Value> {
+fn service(index: &Index, service: &Service) -> Option<Value> {
     let definition = service.definition.as_ref()?;
     let mut spec = match &definition.backing {
         Backing::Addresses(addresses) => json!({"clusterIPs": all(addresses)}),
@@ -36,6 +36,10 @@ fn service(service: &Service) -> Option<Value> {
         Backing::Nothing => json!({"type": "ExternalName", "externalName": "0.0.0.0"}),
     };
     spec["ports"] = ports(&definition.ports);
+    if let Some(external) = index.external(&service.owner) {
+        let names = external.names.iter().map(|name| text(name));
+        spec["externalIPs"] = all(&external.addresses).into_iter().chain(names).collect();
+    }
     Some(json!({"kind": "Service", "apiVersion": "v1", "metadata": placed(&service.owner), "spec": spec}))
 }
 

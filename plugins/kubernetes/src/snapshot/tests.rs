@@ -16,7 +16,7 @@ fn config() -> Config {
         labels: Selector::default(),
         namespace_labels: Selector::default(),
         kinds: KINDS.into(),
-        options: Options { pod_names: false, zones: true },
+        options: Options { pod_names: false, zones: true, external: true },
         kept_labels: KeptLabels::All,
         snapshot: None,
     }
@@ -42,6 +42,10 @@ fn objects() -> Vec<Value> {
             json!({"clusterIPs": ["10.96.0.1", "fd00::1"], "ports": [{"name": "http", "port": 80}, {"port": 53, "protocol": "UDP"}]}),
         ),
         service("odd", json!({"clusterIPs": ["fd00:0096::0011", "::ffff:10.0.0.7"]})),
+        service(
+            "outside",
+            json!({"clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.1", "2001:DB8::1", "lb.example.org", ""]}),
+        ),
         service("headless", json!({"clusterIP": "None"})),
         service("alias", json!({"type": "ExternalName", "externalName": "www.example.org"})),
         service("address", json!({"type": "ExternalName", "externalName": "192.0.2.1"})),
@@ -85,7 +89,7 @@ async fn what_is_written_is_what_is_read() {
     let (snapshot, before) = written(&folder).await;
     let (after, writers) = Cluster::empty(&config());
     let restored = snapshot.restore(&writers).unwrap();
-    assert_eq!(restored, Some(Restored { objects: 15, written: Duration::from_secs(7) }));
+    assert_eq!(restored, Some(Restored { objects: 16, written: Duration::from_secs(7) }));
     assert!(after.synced() && !after.listed());
     assert_eq!(dumped(&after), dumped(&before));
     assert!(dumped(&after).iter().any(|object| object.contains("\"zone\":\"north-1\"")));
@@ -99,6 +103,12 @@ async fn what_is_written_is_what_is_read() {
         };
         assert_eq!(found(&after), found(&before), "{address}");
     }
+    let outside = |cluster: &Cluster| {
+        let found = cluster.index.external(b"\x07outside\x04shop").expect("it has addresses outside");
+        (found.names.to_vec(), found.addresses.canonical().collect::<Vec<_>>(), found.addresses.len())
+    };
+    assert_eq!(outside(&after), outside(&before));
+    assert_eq!(outside(&after).0, [&b"\x02lb\x07example\x03org\0"[..], b"\0"].map(Into::into));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 

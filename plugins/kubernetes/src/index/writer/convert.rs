@@ -230,7 +230,7 @@ fn wire_labels(text: &str) -> Option<Vec<u8>> {
 }
 
 /// A domain name in wire form; the empty text and `.` are the root.
-fn wire_name(text: &str) -> Option<Vec<u8>> {
+pub(super) fn wire_name(text: &str) -> Option<Vec<u8>> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let mut wire = if text.is_empty() { Vec::new() } else { wire_labels(text)? };
     wire.push(0);

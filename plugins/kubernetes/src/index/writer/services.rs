@@ -55,6 +55,7 @@ impl Writer {
         if service.definition.is_some() {
             self.counts(now);
             self.tag_addresses(slot, service.definition.as_ref(), None);
+            self.remove_external(&service.owner);
             self.publish_service(slot, service.with_definition(None));
         }
     }

@@ -143,7 +143,7 @@ const MISMATCH: &str = r"^(wrongname|wrongtype|noquestion|query|twoquestions|chc
 
 /// Scenarios (an expression over their labels) that a later change makes pass. They are played and counted.
 const LATER: &[(&str, &str)] = &[
-    ("^(acl|auto|dns64|dnssec|erratic|file|geoip|header|mixed|rewrite|secondary|sign|tsig|view)/", DIRECTIVES),
+    ("^(acl|auto|dns64|dnssec|erratic|file|geoip|header|mixed|rewrite|secondary|sign|tsig)/", DIRECTIVES),
     ("^(cache|forward)/", "forward and cache in full"),
     (r"^kubernetes/external_transfer", "the rest of kubernetes"),
     ("^transport/(?!bind_multisocket)", "encrypted transports"),

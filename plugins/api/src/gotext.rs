@@ -57,6 +57,11 @@ impl GoDuration {
     }
 
     /// So many nanoseconds.
+    pub fn from_nanos(nanos: i64) -> GoDuration {
+        GoDuration { nanos }
+    }
+
+    /// So many nanoseconds.
     pub fn nanos(self) -> i64 {
         self.nanos
     }

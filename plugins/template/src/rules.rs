@@ -2,9 +2,9 @@
 
 use crate::Pattern;
 use crate::gotemplate::Value;
-use api::Query;
 use api::expr::{self, Expression, Facts, Failure, Groups, Names};
 use api::expression::Captures;
+use api::{Clock, Query};
 use std::cell::OnceCell;
 
 /// How much the values of an entry may be: elements, and every eighth octet of texts.
@@ -12,6 +12,7 @@ const MAX_VALUES: usize = 100_000;
 
 /// The lines of an entry, in their order.
 pub struct Rules {
+    clock: Clock,
     names: Names,
     variables: Vec<(String, Expression)>,
     conditions: Vec<Expression>,
@@ -27,13 +28,12 @@ pub enum Verdict {
     Failed(Failure),
 }
 
-impl Default for Rules {
-    fn default() -> Rules {
-        Rules { names: Names::of_query().with_groups(), variables: Vec::new(), conditions: Vec::new() }
-    }
-}
-
 impl Rules {
+    /// No lines.
+    pub fn new(clock: Clock) -> Rules {
+        Rules { clock, names: Names::of_query().with_groups(), variables: Vec::new(), conditions: Vec::new() }
+    }
+
     /// Adds `var NAME EXPRESSION`, which may use the variables before it.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Rules {
             return Verdict::Holds(Value::None);
         }
         let groups = Matched { pattern, name, captures: OnceCell::new() };
-        let facts = Facts::new(q).with_groups(&groups);
+        let facts = Facts::new(q, &self.clock).with_groups(&groups);
         self.evaluate(&facts).unwrap_or_else(Verdict::Failed)
     }
 

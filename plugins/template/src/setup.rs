@@ -5,7 +5,7 @@ use crate::rules::Rules;
 use crate::{Entry, Pattern, Source, Templates};
 use api::corefile::{ConfigError, Cursor, value};
 use api::server::PerSite;
-use api::{Class, Fallthrough, Name, Rcode, RecordType, Setup, expression, gotext};
+use api::{Class, Clock, Fallthrough, Name, Rcode, RecordType, Setup, expression, gotext};
 
 /// Characters of the longest expression (CoreDNS's limit).
 const MAX_EXPRESSION: usize = 10_000;
@@ -18,19 +18,19 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
     let mut entries = Vec::new();
     while c.next() {
-        entries.push(entry(&mut c, &block)?);
+        entries.push(entry(&mut c, &block, setup.clock())?);
     }
     setup.add(Templates { entries: entries.into() });
     Ok(())
 }
 
 /// `template CLASS TYPE [ZONE…] { … }`
-fn entry(c: &mut Cursor<'_>, block: &[String]) -> Result<Entry, ConfigError> {
+fn entry(c: &mut Cursor<'_>, block: &[String], clock: Clock) -> Result<Entry, ConfigError> {
     let class = word(c)?.parse::<Class>().map_err(|_| c.err(format!("invalid query class {}", c.val())))?;
     let rtype = word(c)?.parse::<RecordType>().map_err(|_| c.err(format!("invalid RR class {}", c.val())))?;
     let zones = value::zones_or(&c.remaining_args(), block.iter().map(String::as_str));
     let zones = zones.iter().filter_map(|zone| Name::from_text(zone).ok()).map(|zone| zone.to_lower()).collect();
-    let mut parts = Parts::default();
+    let mut parts = Parts::new(clock);
     while c.next_block() {
         parts.property(c)?;
     }
@@ -70,11 +70,11 @@ struct Parts {
     fallthrough: Fallthrough,
 }
 
-impl Default for Parts {
-    fn default() -> Parts {
+impl Parts {
+    fn new(clock: Clock) -> Parts {
         Parts {
             patterns: Vec::new(),
-            rules: Rules::default(),
+            rules: Rules::new(clock),
             answer: Vec::new(),
             additional: Vec::new(),
             authority: Vec::new(),

@@ -6,7 +6,7 @@ mod setup;
 
 use api::expr::{Expression, Facts, Value};
 use api::services::Metadata;
-use api::{Plugin, PluginDef, Query, Result, Step};
+use api::{Clock, Plugin, PluginDef, Query, Result, Step};
 
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "view", metrics: &[], setup: setup::setup };
@@ -14,13 +14,14 @@ pub static PLUGIN: PluginDef = PluginDef { name: "view", metrics: &[], setup: se
 /// A view of a server block.
 struct View {
     name: String,
+    clock: Clock,
     conditions: Box<[Expression]>,
 }
 
 impl View {
     /// Whether all conditions are true. One that is no truth value, or has no value for this query, is not (CoreDNS behaviour).
     fn holds(&self, q: &Query) -> bool {
-        let facts = Facts::new(q);
+        let facts = Facts::new(q, &self.clock);
         self.conditions.iter().all(|condition| match condition.evaluate(&facts, &[]) {
             Ok(value) => matches!(value, Value::Bool(true)),
             Err(failure) => {

@@ -18,7 +18,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
             conditions.push(condition(&mut c)?);
         }
     }
-    let view = Arc::new(View { name: name.to_owned(), conditions: conditions.into() });
+    let view = Arc::new(View { name: name.to_owned(), clock: setup.clock(), conditions: conditions.into() });
     setup.options().view = Some(name.to_owned());
     setup.offer::<Arc<dyn Metadata>>(view.clone());
     let filter = view.clone();

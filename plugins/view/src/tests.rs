@@ -67,7 +67,7 @@ fn mistakes() {
 #[test]
 fn the_name_is_known() {
     use api::services::Metadata;
-    let view = View { name: "inside".into(), conditions: Box::default() };
+    let view = View { name: "inside".into(), clock: Clock::manual(), conditions: Box::default() };
     let q = query("a. A");
     assert_eq!(view.value(&q, "view/name").as_deref(), Some("inside"));
     assert_eq!(view.value(&q, "view/other"), None);

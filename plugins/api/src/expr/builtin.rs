@@ -2,6 +2,7 @@
 
 use super::functions as run;
 use super::numbers;
+use super::time;
 use super::types::{Shape, Type};
 use super::value::{Failure, Meter, Value};
 
@@ -111,10 +112,14 @@ table! {
     "flatten" Rule::Types(over_list), run::flatten;
     "concat" Rule::Types(concat), run::concat;
     "sort" SORT, run::sort;
+    "now" Rule::Types(now), time::now;
+    "duration" Rule::Overloads(&[(&[TEXT], Type::Duration)]), time::duration;
+    "date" Rule::Types(date), time::date;
+    "timezone" Rule::Overloads(&[(&[TEXT], Type::Zone)]), time::timezone;
 }
 
 /// Functions of the language that are known and refused.
-pub const NOT_YET: &[&str] = &["toJSON", "fromJSON", "toBase64", "fromBase64", "now", "duration", "date", "timezone"];
+pub const NOT_YET: &[&str] = &["toJSON", "fromJSON", "toBase64", "fromBase64"];
 
 /// What is behind a pointer.
 fn shape(of: &Type) -> Shape {
@@ -263,5 +268,22 @@ fn concat(_name: &str, arguments: &[Type]) -> Result<Type, String> {
     match arguments.iter().find(|of| !is_list(shape(of))) {
         Some(of) => Err(format!("cannot concat {}", shown(of))),
         None => Ok(LIST),
+    }
+}
+
+fn now(_name: &str, arguments: &[Type]) -> Result<Type, String> {
+    match arguments {
+        [] | [Type::Zone] => Ok(Type::Time),
+        more => Err(format!("invalid number of arguments (expected 0, got {})", more.len())),
+    }
+}
+
+fn date(_name: &str, arguments: &[Type]) -> Result<Type, String> {
+    let rest = if let [Type::Zone, rest @ ..] = arguments { rest } else { arguments };
+    match (arguments.len(), rest.len()) {
+        (0, _) => Err("invalid number of arguments (expected at least 1, got 0)".into()),
+        (_, 0 | 1) => Ok(Type::Time),
+        (_, 2 | 3) => Err("date with a layout is not supported yet".into()),
+        (_, more) => Err(format!("invalid number of arguments (expected at most 3, got {more})")),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::types::Type;
 use super::value::{Failure, Value};
+use crate::clock::Clock;
 use crate::corefile::value::parse_cidr;
 use crate::query::Query;
 use std::cell::OnceCell;
@@ -152,6 +153,7 @@ pub trait Groups {
 /// The query that an expression is about. Texts are made when they are first asked for, and kept.
 pub struct Facts<'a> {
     q: &'a Query,
+    clock: &'a Clock,
     groups: Option<&'a dyn Groups>,
     name: OnceCell<Short<1024>>,
     rtype: OnceCell<Short<16>>,
@@ -162,10 +164,11 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// About this query.
-    pub fn new(q: &'a Query) -> Facts<'a> {
+    /// About this query, at this time.
+    pub fn new(q: &'a Query, clock: &'a Clock) -> Facts<'a> {
         Facts {
             q,
+            clock,
             groups: None,
             name: OnceCell::new(),
             rtype: OnceCell::new(),
@@ -179,6 +182,11 @@ impl<'a> Facts<'a> {
     /// With what groups matched.
     pub fn with_groups(self, groups: &'a dyn Groups) -> Facts<'a> {
         Facts { groups: Some(groups), ..self }
+    }
+
+    /// The time.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// Calls a function; the checker has seen to the arguments.

@@ -5,6 +5,7 @@ mod each;
 use super::environment::Facts;
 use super::numbers;
 use super::order::order;
+use super::time;
 use super::tree::{Kind, Logic, Member, Node, Operator};
 use super::value::{Failure, List, Meter, Text, Value};
 use crate::expression;
@@ -36,7 +37,7 @@ struct Body<'a> {
 impl<'a, 'v> Evaluation<'a, 'v> {
     /// With these facts and variables.
     pub fn new(facts: &'a Facts<'a>, variables: &'v [Value<'a>]) -> Self {
-        Evaluation { facts, variables, meter: Meter::full(), locals: Vec::new(), bodies: Vec::new() }
+        Evaluation { facts, variables, meter: Meter::full(facts.clock()), locals: Vec::new(), bodies: Vec::new() }
     }
 
     /// The value of a tree.
@@ -198,10 +199,10 @@ impl<'a, 'v> Evaluation<'a, 'v> {
                     self.meter.spend((a.len() + b.len()) / 8)?;
                     Value::owned(&[&**a, &**b].concat())
                 }
-                _ => numbers::add(&l, &r)?,
+                _ => time::add(&l, &r).unwrap_or_else(|| numbers::add(&l, &r))?,
             },
-            Operator::Subtract => numbers::subtract(&l, &r)?,
-            Operator::Multiply => numbers::multiply(&l, &r)?,
+            Operator::Subtract => time::subtract(&l, &r).unwrap_or_else(|| numbers::subtract(&l, &r))?,
+            Operator::Multiply => time::multiply(&l, &r).unwrap_or_else(|| numbers::multiply(&l, &r))?,
             Operator::Divide => numbers::divide(&l, &r)?,
             Operator::Modulo => numbers::modulo(&l, &r)?,
             Operator::Power | Operator::Caret => numbers::power(&l, &r)?,
@@ -315,10 +316,23 @@ impl<'a, 'v> Evaluation<'a, 'v> {
     }
 
     fn call(&mut self, callee: &'a Node, arguments: &'a [Node]) -> Evaluated<'a> {
+        if let Kind::Member(member) = &callee.kind
+            && let (true, Kind::Text(name)) = (member.method, &member.property.kind)
+        {
+            return self.method(member, name, arguments);
+        }
         let Value::Function(function) = self.value(callee)? else {
             return Err(Failure::new("what is called is no function"));
         };
         self.with_values(arguments, |this, values| this.facts.call(function, values))
+    }
+
+    fn method(&mut self, member: &'a Member, name: &str, arguments: &'a [Node]) -> Evaluated<'a> {
+        let of = self.value(&member.base)?;
+        if let (true, Value::Nil) = (member.optional, &of) {
+            return Err(Failure::NothingThere);
+        }
+        self.with_values(arguments, |this, values| time::call(&this.meter, &of, name, values))
     }
 
     fn pointer(&self, name: &str) -> Evaluated<'a> {

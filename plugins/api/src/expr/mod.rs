@@ -15,6 +15,7 @@ mod numbers;
 mod order;
 mod parse;
 mod print;
+mod time;
 mod tree;
 mod types;
 mod value;

@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 pub fn order(meter: &Meter, l: &Value<'_>, r: &Value<'_>) -> Result<Option<Ordering>, Failure> {
     match (l, r) {
         (Value::Int(l), Value::Int(r)) => Ok(Some(l.cmp(r))),
+        (Value::Time(l), Value::Time(r)) => Ok(Some(l.timestamp().cmp(&r.timestamp()))),
+        (Value::Duration(l), Value::Duration(r)) => Ok(Some(l.cmp(r))),
         (Value::Text(l), Value::Text(r)) => {
             meter.spend(l.len().min(r.len()) / 8)?;
             Ok(Some((**l).cmp(&**r)))

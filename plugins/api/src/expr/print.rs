@@ -1,5 +1,6 @@
 //! Values as Go prints them (`%v`).
 
+use super::time;
 use super::value::{Failure, Meter, Value};
 use crate::gotext;
 use std::fmt::Write;
@@ -43,6 +44,9 @@ fn print(meter: &Meter, value: &Value<'_>, out: &mut String) -> Result<(), Failu
             write!(out, "]")
         }
         Value::Function(function) => write!(out, "{}", function.signature().name),
+        Value::Time(time) => write!(out, "{}", time::text(time)),
+        Value::Zone(zone) => write!(out, "{}", time::zone_text(zone)),
+        Value::Duration(_) | Value::Month(_) | Value::Weekday(_) => write!(out, "{}", time::name(value)),
     };
     Ok(())
 }

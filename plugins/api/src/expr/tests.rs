@@ -1,6 +1,7 @@
 //! What expressions say. Values, types and words of mistakes are those of the Go library 1.17.8.
 
 use super::*;
+use crate::clock::Clock;
 use crate::test::query;
 
 /// What the pattern of these tests matched.
@@ -20,7 +21,8 @@ fn value(text: &str) -> Result<String, String> {
     names.add_variable("anything", Type::Unknown);
     let expression = Expression::compile(text, &names)?;
     let q = query("www.example A +bufsize=1400");
-    let facts = Facts::new(&q).with_groups(&Host);
+    let clock = Clock::manual(); // 2023-11-14 22:13:20 UTC
+    let facts = Facts::new(&q, &clock).with_groups(&Host);
     let any = Expression::compile("{'a': 1, 'b': [1, 2], 'n': nil}", &names)?;
     let any = any.evaluate(&facts, &[]).map_err(|failure| failure.to_string())?;
     let value = expression.evaluate(&facts, &[Value::Int(5), any]);
@@ -157,6 +159,62 @@ fn queries() {
     ]);
     for text in ["incidr('x', '10.0.0.0/8')", "incidr('10.0.0.1', '10.0.0.0/33')"] {
         assert!(value(text).is_err_and(|e| e.starts_with("failed: ")), "{text}");
+    }
+}
+
+#[test]
+fn times() {
+    check(&[
+        (
+            "[now().Year(), now().Hour() >= 0, now(timezone('UTC')).Hour(), now().UTC().Format('15:04')]",
+            "[2023 true 22 22:13]",
+        ),
+        ("now() > date('2023-11-14') and now() - date('2023-11-14') < duration('24h') and now() == now()", "true"),
+        (
+            "[date('2024-02-29'), date('2024-02-29 10:11:12'), date('2024-02-29T10:11:12.5+02:00')]",
+            "[2024-02-29 00:00:00 +0000 UTC 2024-02-29 10:11:12 +0000 UTC 2024-02-29 10:11:12.5 +0200 +0200]",
+        ),
+        (
+            "[duration('1h') + duration('30m'), 2 * duration('45s'), duration('1h30m').Hours(), duration('-1.5s')]",
+            "[1h30m0s 1m30s 1.5 -1.5s]",
+        ),
+        (
+            "let d = date('2024-01-31'); [d.AddDate(0, 1, 0).Day(), d.AddDate(-1, -13, 1).Format('2006-01-02')]",
+            "[2 2022-01-01]",
+        ),
+        (
+            "[date('2024-02-29').Weekday(), date('2024-02-29').Month(), int(date('2024-02-29').Weekday()), date('2024-02-29').YearDay()]",
+            "[Thursday February 4 60]",
+        ),
+        (
+            "date('2024-02-09 15:04:05').Format('Mon Monday Jan January 2 _2 02 3:4:5 PM pm 06 .000 -07:00 Z07:00 MST 002')",
+            "Fri Friday Feb February 9  9 09 3:4:5 PM pm 24 .000 +00:00 Z UTC 040",
+        ),
+        (
+            "[duration('100m').Round(duration('1h')), duration('100m').Truncate(duration('1h')), date('2024-02-29 10:40:00').Round(duration('1h')).Hour()]",
+            "[2h0m0s 1h0m0s 11]",
+        ),
+        ("first([now()]).Year()", "2023"),
+    ]);
+    for text in [
+        "date('x')",
+        "duration('x')",
+        "timezone('../../etc/passwd')",
+        "date('9999-12-31').AddDate(1, 0, 0)",
+        "first([1]).Year()",
+    ] {
+        assert!(value(text).is_err_and(|e| e.starts_with("failed: ")), "{text}: {:?}", value(text));
+    }
+    for (text, words) in [
+        ("now().Weekday() == 1", "invalid operation: == (mismatched types time.Weekday and int) (1:17)"),
+        ("now().Add(1)", "cannot use int as argument (type time.Duration) to call Add  (1:11)"),
+        ("now().Foo()", "type time.Time has no method Foo (1:7)"),
+        ("now().ISOWeek()", "method ISOWeek of time.Time is not supported yet (1:7)"),
+        ("now().Year", "method Year of time.Time that is not called is not supported yet (1:7)"),
+        ("now() + now()", "invalid operation: + (mismatched types time.Time and time.Time) (1:7)"),
+        ("now(1)", "invalid number of arguments (expected 0, got 1) (1:1)"),
+    ] {
+        assert_eq!(value(text).err().as_deref(), Some(words), "{text}");
     }
 }
 

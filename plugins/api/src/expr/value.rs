@@ -1,10 +1,14 @@
 //! Values, what they cost, and how they compare.
 
 use super::environment::Function;
+use crate::clock::Clock;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Steps that one evaluation may take: parts evaluated, elements of lists and every eighth octet of texts that are made or
 /// compared. Bounds time and memory.
@@ -31,6 +35,16 @@ pub enum Value<'a> {
     Map(Rc<Map<'a>>),
     /// A function about the query.
     Function(Function),
+    /// A point of time.
+    Time(Rc<Zoned>),
+    /// A span of time, in nanoseconds.
+    Duration(i64),
+    /// A month, from 1 on.
+    Month(i8),
+    /// A day of the week, Sunday being 0.
+    Weekday(i8),
+    /// A time zone.
+    Zone(Rc<TimeZone>),
 }
 
 /// A text that lives as long as expression and query, or one that was made.
@@ -83,19 +97,27 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What is left of the steps.
-pub struct Meter(Cell<u32>);
+/// What an evaluation may use: steps, as many as are left, and the time.
+pub struct Meter {
+    steps: Cell<u32>,
+    clock: Clock,
+}
 
 impl Meter {
     /// For one evaluation.
-    pub fn full() -> Meter {
-        Meter(Cell::new(MAX_STEPS))
+    pub fn full(clock: Clock) -> Meter {
+        Meter { steps: Cell::new(MAX_STEPS), clock }
+    }
+
+    /// Time since 1970 (UTC).
+    pub fn unix(&self) -> Duration {
+        self.clock.unix()
     }
 
     /// Takes steps.
     pub fn spend(&self, steps: usize) -> Result<(), Failure> {
-        let left = u32::try_from(steps).ok().and_then(|steps| self.0.get().checked_sub(steps));
-        self.0.set(left.unwrap_or(0));
+        let left = u32::try_from(steps).ok().and_then(|steps| self.steps.get().checked_sub(steps));
+        self.steps.set(left.unwrap_or(0));
         left.map(drop).ok_or_else(|| Failure::new("the expression needs too much work"))
     }
 
@@ -163,6 +185,10 @@ impl Meter {
                 true
             }
             (Value::Map(a), Value::Map(b)) => self.equal_maps(a, b)?,
+            (Value::Time(a), Value::Time(b)) => a.timestamp() == b.timestamp(),
+            (Value::Duration(a), Value::Duration(b)) => a == b,
+            (Value::Month(a), Value::Month(b)) | (Value::Weekday(a), Value::Weekday(b)) => a == b,
+            (Value::Zone(a), Value::Zone(b)) => a == b,
             (a, b) => a.number().is_some() && a.number() == b.number(),
         })
     }
@@ -243,7 +269,7 @@ impl<'a> Value<'a> {
     /// # Errors
     /// That is too long.
     pub fn shown(&self) -> Result<String, Failure> {
-        super::print::text(&Meter::full(), self)
+        super::print::text(&Meter::full(Clock::system()), self)
     }
 
     /// The text that it is.
@@ -275,6 +301,8 @@ impl<'a> Value<'a> {
         match self {
             Value::Int(n) => Ok(*n),
             Value::Float(n) => Ok(*n as i64),
+            Value::Duration(n) => Ok(*n),
+            Value::Month(n) | Value::Weekday(n) => Ok((*n).into()),
             other => Err(Failure::new(format!("{} is no number", other.kind()))),
         }
     }
@@ -298,6 +326,11 @@ impl<'a> Value<'a> {
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
             Value::Function(_) => "a function",
+            Value::Time(_) => "a time",
+            Value::Duration(_) => "a duration",
+            Value::Month(_) => "a month",
+            Value::Weekday(_) => "a day of the week",
+            Value::Zone(_) => "a time zone",
         }
     }
 

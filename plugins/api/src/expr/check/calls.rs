@@ -1,8 +1,9 @@
 //! Members and calls.
 
-use super::{Body, Checked, Checker, mistake};
+use super::{Body, Checked, Checker, environment_member, mistake};
 use crate::expr::Mistake;
 use crate::expr::builtin::{Builtin, NOT_YET, Rule};
+use crate::expr::time;
 use crate::expr::tree::{Each, Kind, Member, Node};
 use crate::expr::types::{Shape, Type};
 
@@ -37,6 +38,10 @@ impl Checker<'_> {
             _ => (),
         }
         match name {
+            Some(name) if time::is_left_out(&base, name) => {
+                let how = if member.method { "" } else { " that is not called" };
+                mistake(at, format!("method {name} of {base}{how} is not supported yet"))
+            }
             Some(name) if member.method => mistake(at, format!("type {base} has no method {name}")),
             Some(name) => mistake(at, format!("type {base} has no field {name}")),
             None => mistake(at, format!("type {base}[{property}] is undefined")),
@@ -48,6 +53,16 @@ impl Checker<'_> {
             && NOT_YET.contains(&&**name)
         {
             return mistake(at, format!("function {name} is not supported yet"));
+        }
+        if let Kind::Member(member) = &mut callee.kind
+            && environment_member(member).is_none()
+            && let (true, Kind::Text(name)) = (member.method, &member.property.kind)
+        {
+            let (of, name) = (self.visit(&mut member.base)?, name.clone());
+            if let Some(method) = time::method(&of, &name) {
+                self.arguments(at, &name, method.parameters, arguments)??;
+                return Ok(method.result.clone());
+            }
         }
         let of = self.visit(callee)?;
         let name = match &callee.kind {

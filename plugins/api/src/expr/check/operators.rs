@@ -34,18 +34,28 @@ pub fn operation(at: usize, operator: Operator, left: &Type, right: &Type) -> Ch
     let numbers = l.is_number() && r.is_number();
     let integers = l.is_integer() && r.is_integer();
     let texts = l == Type::Text && r == Type::Text;
+    let both = |of: &Type| l == *of && r == *of;
+    let (time, span) = (Type::Time, Type::Duration);
     let number: fn(&Type) -> bool = Type::is_number;
     let text: fn(&Type) -> bool = |t| *t == Type::Text;
+    let timely: fn(&Type) -> bool = |t| matches!(t, Type::Time | Type::Duration);
     let promoted = || if l == Type::Float || r == Type::Float { Type::Float } else { Type::Int };
     let known = match operator {
         Operator::Equal | Operator::Unequal => l.comparable(&r).then_some(Type::Bool),
         Operator::Less | Operator::More | Operator::LessOrEqual | Operator::MoreOrEqual => {
-            (numbers || texts || l.maybe(&r, &[number, text])).then_some(Type::Bool)
+            let fine = numbers || texts || both(&time) || both(&span);
+            (fine || l.maybe(&r, &[number, text, timely])).then_some(Type::Bool)
         }
         Operator::Add if texts => Some(Type::Text),
         Operator::Add | Operator::Subtract | Operator::Multiply if numbers => Some(promoted()),
-        Operator::Add => l.maybe(&r, &[number, text]).then_some(Type::Unknown),
-        Operator::Subtract | Operator::Multiply => l.maybe(&r, &[number]).then_some(Type::Unknown),
+        Operator::Add if l == time && r == span || l == span && r == time => Some(time),
+        Operator::Subtract if l == time && r == span => Some(time),
+        Operator::Subtract if both(&time) => Some(span),
+        Operator::Multiply if l == span && r.is_number() || l.is_number() && r == span => Some(span),
+        Operator::Add | Operator::Subtract | Operator::Multiply if both(&span) => Some(span),
+        Operator::Add => l.maybe(&r, &[number, text, timely]).then_some(Type::Unknown),
+        Operator::Subtract => l.maybe(&r, &[number, timely]).then_some(Type::Unknown),
+        Operator::Multiply => l.maybe(&r, &[number, |t| *t == Type::Duration]).then_some(Type::Unknown),
         Operator::Divide | Operator::Power | Operator::Caret => {
             (numbers || l.maybe(&r, &[number])).then_some(Type::Float)
         }

@@ -126,6 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn values_of_a_block_that_turned_a_query_away_stay_known() {
+        let first = |metadata: &str| format!("a:53 {{\n{metadata}\nview first {{\nexpr false\n}}\nwhoami\n}}\n");
+        let second = "a:53 {\nview second {\nexpr metadata('view/name') == 'first'\n}\nwhoami\n}\n";
+        let message = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01";
+        for (metadata, rcode) in [("metadata", 0), ("", 5)] {
+            let corefile = first(metadata) + second;
+            let mut server = InProcess::start(&plugins::standard(), &corefile).unwrap();
+            assert_eq!(server.answer(message, Transport::Udp).unwrap()[3] & 15, rcode, "{corefile}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_told() {
         let refused = InProcess::start(&plugins::standard(), ".:53 {\n nosuch\n}\n").err().unwrap();
         assert_eq!(refused, "Corefile:2 - Error during parsing: Unknown directive 'nosuch'");

@@ -260,10 +260,10 @@ impl Connection {
         if let Some(octets) = seal(&mut q) {
             self.put(octets);
         }
-        match another {
-            true => self.unfinished.borrow_mut().push_front(Unfinished { q, more }),
-            false => self.server.shared.waiting.give_back(q),
+        if another {
+            self.unfinished.borrow_mut().push_front(Unfinished { q, more });
         }
+        // The last one is not given back for others: its buffers have grown.
         true
     }
 

@@ -145,7 +145,6 @@ const MISMATCH: &str = r"^(wrongname|wrongtype|noquestion|query|twoquestions|chc
 const LATER: &[(&str, &str)] = &[
     ("^(acl|auto|dns64|dnssec|erratic|file|geoip|header|mixed|rewrite|secondary|sign|tsig)/", DIRECTIVES),
     ("^(cache|forward)/", "forward and cache in full"),
-    (r"^kubernetes/external_transfer", "the rest of kubernetes"),
     ("^transport/(?!bind_multisocket)", "encrypted transports"),
     ("^metrics/(?!kubernetes)", "metrics of directives that come later"),
 ];

@@ -37,6 +37,9 @@ pub trait External: Send + Sync {
     /// Whether the name exists, as [`External::answer`] would find.
     fn knows(&self, asked: &ExternalName<'_>) -> bool;
 
+    /// The records of all services, for a copy of a zone; made as they are taken.
+    fn records(&self, zone: &ExternalZone<'_>) -> ZoneRecords;
+
     /// The addresses of this server as they are seen from outside: those of the services in front of it, else its own.
     fn servers(&self, endpoints: Endpoints) -> Vec<IpAddr>;
 
@@ -59,6 +62,16 @@ pub struct ExternalName<'a> {
     /// What names in PTR records end in.
     pub primary: NameRef<'a>,
     /// TTL of addresses and PTR records, in seconds.
+    pub ttl: u32,
+    /// Whether endpoints have names.
+    pub endpoints: Endpoints,
+}
+
+/// A zone of such names.
+pub struct ExternalZone<'a> {
+    /// Its name, in lower case.
+    pub name: NameRef<'a>,
+    /// TTL of addresses, in seconds.
     pub ttl: u32,
     /// Whether endpoints have names.
     pub endpoints: Endpoints,

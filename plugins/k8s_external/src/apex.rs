@@ -32,6 +32,11 @@ impl Outside {
         }
     }
 
+    /// What stands behind the names of a SOA record.
+    pub fn soa_numbers(&self, serial: u32) -> [u32; 5] {
+        [serial, REFRESH, RETRY, EXPIRE, self.ttl]
+    }
+
     /// The SOA record of `zone`, which begins at `offset` in the name asked for. It has the zone's own letters.
     pub fn soa(&self, zone: &Zone, offset: usize, section: Section, q: &mut Query, cluster: &dyn External) {
         let Query { question, reply, .. } = q;
@@ -45,7 +50,7 @@ impl Outside {
                 d.name(zone.server.as_ref());
                 d.name(zone.mailbox.as_ref());
             }
-            [cluster.serial(), REFRESH, RETRY, EXPIRE, self.ttl].into_iter().for_each(|n| d.u32(n));
+            self.soa_numbers(cluster.serial()).into_iter().for_each(|n| d.u32(n));
         });
     }
 }

@@ -7,6 +7,7 @@
 mod apex;
 mod hosts;
 mod setup;
+mod transfer;
 mod zones;
 
 use api::services::{Endpoints, External, ExternalAnswer, ExternalName, Live};

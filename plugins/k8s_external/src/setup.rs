@@ -4,7 +4,7 @@ use crate::Outside;
 use crate::zones::Zones;
 use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::parse_int;
-use api::services::{Endpoints, External, ExternalWanted, Live};
+use api::services::{Endpoints, External, ExternalWanted, Live, Transfer};
 use api::{Fallthrough, Name, Setup};
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     if let Some(zones) = Zones::new(&zones, apex_name(&properties.apex).as_ref()) {
         let plugin = Arc::new(Outside { zones, ttl, endpoints, fallthrough, cluster });
         setup.offer::<Arc<dyn Live>>(plugin.clone());
+        setup.offer::<Arc<dyn Transfer>>(plugin.clone());
         setup.add(plugin);
     }
     Ok(())

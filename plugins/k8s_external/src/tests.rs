@@ -2,11 +2,12 @@
 
 use super::*;
 use api::corefile::{Corefile, Cursor, Source};
-use api::services::{External, ExternalAnswer};
+use api::presentation::TextRecord;
+use api::services::{External, ExternalAnswer, ExternalZone, Transfer, ZoneRecords};
 use api::setup::Block;
 use api::task::Carry;
 use api::test::{Bottom, query, text};
-use api::{Chain, Clock, Link, Name, NameRef, Owner, Panics, RecordType, Reply, Run, Setup};
+use api::{Chain, Class, Clock, Link, Name, NameRef, Owner, Panics, RecordType, Reply, Run, Setup};
 use std::net::IpAddr;
 
 /// A cluster in which `web.n` has an address, `host.n` a name, `empty.n` exists, and 192.0.2.1 leads to `web.n`.
@@ -38,6 +39,12 @@ impl External for Cluster {
 
     fn servers(&self, _endpoints: Endpoints) -> Vec<IpAddr> {
         ["192.0.2.53", "2001:db8::53"].map(|a| a.parse().unwrap()).into()
+    }
+
+    fn records(&self, zone: &ExternalZone<'_>) -> ZoneRecords {
+        let owner = Name::join(b"\x03web\x01n", zone.name).unwrap();
+        let data = vec![192, 0, 2, 1];
+        Box::new(std::iter::once(TextRecord { owner, rtype: RecordType::A, class: Class::IN, ttl: zone.ttl, data }))
     }
 
     fn serial(&self) -> u32 {
@@ -135,4 +142,31 @@ fn only_services_that_do_not_exist_fall_through() {
     }
     assert!(outside("dns", Fallthrough::default()).answers(&query("nope.n.example A")));
     assert!(!outside("dns", Fallthrough::default()).answers(&query("nope.n.test A")));
+}
+
+#[test]
+fn a_copy_has_the_services_between_two_soa_records() {
+    let outside = outside("dns", Fallthrough::default());
+    let copy = |zone: &str, serial| {
+        let records = outside.transfer(Name::from_text(zone).unwrap().as_ref(), serial)?;
+        let mut q = query(". A");
+        q.respond();
+        records.for_each(|record| record.push(&mut q.reply, Section::Answer));
+        Some(text(&q).lines().skip(1).map(|line| line.replace("answer ", "")).collect::<Vec<_>>())
+    };
+    let soa = "example. 60 IN SOA ns1.dns.example. hostmaster.dns.example. 7 7200 1800 86400 60";
+    let whole = [
+        soa,
+        "example. 60 IN NS ns1.dns.example.",
+        "ns1.dns.example. 60 IN A 192.0.2.53",
+        "ns1.dns.example. 60 IN AAAA 2001:db8::53",
+        "web.n.example. 60 IN A 192.0.2.1",
+        soa,
+    ];
+    assert_eq!(copy("example", 0).unwrap(), whole);
+    assert_eq!(copy("example", 6).unwrap(), whole);
+    for serial in [7, 8] {
+        assert_eq!(copy("example", serial).unwrap(), [soa]);
+    }
+    assert!(copy("n.example", 0).is_none() && copy("test", 0).is_none());
 }

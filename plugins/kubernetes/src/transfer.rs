@@ -1,5 +1,7 @@
 //! A zone as other servers copy it (spec 11): record after record, as they are taken.
 
+mod outside;
+
 use crate::Kubernetes;
 use crate::index::{Addresses, Backing, Found, HostSpace, Index, NameKind, Port, Service, Slice};
 use api::presentation::TextRecord;
@@ -254,6 +256,7 @@ const NO_PORT: u16 = u16::MAX;
 mod tests {
     use super::*;
     use crate::answer::tests::kubernetes;
+    use api::services::{Endpoints, ExternalZone};
     use api::test::{query, text};
     use api::{Fallthrough, Section};
 
@@ -274,6 +277,11 @@ mod tests {
         let copied = copy("cluster.local", 0).unwrap();
         let want = [
             &soa("cluster.local."),
+            "ext.n.svc.cluster.local. A 10.96.0.2",
+            "ext.n.svc.cluster.local. SRV 0 100 80 ext.n.svc.cluster.local.",
+            "_http._tcp.ext.n.svc.cluster.local. SRV 0 100 80 ext.n.svc.cluster.local.",
+            "ext.n.svc.cluster.local. SRV 0 100 53 ext.n.svc.cluster.local.",
+            "_dns._udp.ext.n.svc.cluster.local. SRV 0 100 53 ext.n.svc.cluster.local.",
             "headless.n.svc.cluster.local. A 10.244.0.1",
             "10-244-0-1.headless.n.svc.cluster.local. A 10.244.0.1",
             "out.n.svc.cluster.local. CNAME example.org.",
@@ -301,5 +309,31 @@ mod tests {
             "_http._tcp.web.n.svc.set.local. SRV 0 100 80 web.n.svc.set.local.",
         ];
         assert_eq!(copied[1..copied.len() - 1], want);
+    }
+
+    #[test]
+    fn a_copy_from_outside_has_what_is_seen_from_there() {
+        let kubernetes = kubernetes(Fallthrough::default());
+        let zone = Name::from_text("example").unwrap();
+        let copy = |endpoints| {
+            let mut q = query(". A");
+            q.respond();
+            let zone = ExternalZone { name: zone.as_ref(), ttl: 60, endpoints };
+            kubernetes.outside_records(&zone).for_each(|record| record.push(&mut q.reply, Section::Answer));
+            let shown = text(&q);
+            shown.lines().skip(1).map(|line| line.replace("answer ", "").replace(" IN ", " ")).collect::<Vec<_>>()
+        };
+        let twice = |record: &str| [record.to_owned(), record.to_owned()];
+        let srv = |name: &str, port: u16| format!("{name}ext.n.example. 5 SRV 0 100 {port} ext.n.example.");
+        let mut ext: Vec<String> = twice("ext.n.example. 60 A 192.0.2.1").into();
+        ext.splice(1..1, [srv("", 80), srv("_http._tcp.", 80)]);
+        ext.push(srv("_dns._udp.", 53));
+        ext.extend(twice("ext.n.example. 60 AAAA 2001:db8::1"));
+        ext.extend(twice("ext.n.example. 5 CNAME lb.example."));
+        assert_eq!(copy(Endpoints::Hidden), ext);
+        ext.extend(
+            ["headless.n.example. 60 A 10.244.0.1", "10-244-0-1.headless.n.example. 60 A 10.244.0.1"].map(Into::into),
+        );
+        assert_eq!(copy(Endpoints::Shown), ext);
     }
 }

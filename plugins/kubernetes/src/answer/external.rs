@@ -9,7 +9,7 @@ use super::target::Target;
 use crate::Kubernetes;
 use crate::index::{Backing, External as Service, Found, Slice};
 use api::name::NameBuf;
-use api::services::{Endpoints, External, ExternalAnswer, ExternalName};
+use api::services::{Endpoints, External, ExternalAnswer, ExternalName, ExternalZone, ZoneRecords};
 use api::{Name, NameRef, Owner, RecordType, Reply, Section};
 use std::net::IpAddr;
 
@@ -49,6 +49,10 @@ impl External for Kubernetes {
             }
             _ => self.find_outside(asked, &mut NameBuf::default()).is_some(),
         }
+    }
+
+    fn records(&self, zone: &ExternalZone<'_>) -> ZoneRecords {
+        self.outside_records(zone)
     }
 
     fn servers(&self, endpoints: Endpoints) -> Vec<IpAddr> {

@@ -53,7 +53,10 @@ impl Plugin for Kubernetes {
             q.reply.bare(Rcode::REFUSED);
             return Ok(Step::Done);
         }
-        q.respond_authoritative(Rcode::NOERROR).set_live();
+        let room = q.size_limit() * SPARE;
+        let reply = q.respond_authoritative(Rcode::NOERROR);
+        reply.set_live();
+        reply.set_room(room);
         match self.answer(&Request { question: &q.question, zone, offset }, &mut q.reply) {
             Verdict::Answered => self.complete(q, zone, offset),
             Verdict::NoSuchName => return Ok(self.no_such_name(q, zone, offset)),
@@ -105,3 +108,7 @@ impl Kubernetes {
         Step::Done
     }
 }
+
+/// Answers are written up to so many times the size that the client can take. Compression makes SRV records, the longest, less than
+/// three times as small; plugins above may leave some out.
+const SPARE: usize = 4;

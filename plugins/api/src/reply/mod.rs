@@ -85,7 +85,9 @@ pub struct Reply {
     rcode: Rcode,
     /// Octets of the message without compression and without OPT.
     plain: usize,
-    /// Records were left out because no message can hold them.
+    /// Octets that the message may grow to.
+    room: usize,
+    /// Records were left out because the message has no room for them.
     overflow: bool,
     /// Written from a state that is followed.
     live: bool,
@@ -104,6 +106,7 @@ impl Default for Reply {
             question: NameBuf::default(),
             rcode: Rcode::NOERROR,
             plain: 0,
+            room: MAX_MESSAGE,
             overflow: false,
             live: false,
             opt: None,
@@ -123,6 +126,7 @@ impl Reply {
         self.records.clear();
         self.rcode = Rcode::NOERROR;
         self.plain = 0;
+        self.room = MAX_MESSAGE;
         self.overflow = false;
         self.live = false;
         self.opt = None;
@@ -246,7 +250,7 @@ impl Reply {
 
     /// Appends a record whose data `data` writes. Sections are filled in their order.
     ///
-    /// Where there is no message, nothing happens. A record for which no message has room is left out, like all that
+    /// Where there is no message, nothing happens. A record for which the message has no room is left out, like all that
     /// follow it, and the reply says that it is truncated (RFC 2181 9).
     pub fn push_class(
         &mut self,
@@ -271,7 +275,7 @@ impl Reply {
         data(&mut writer);
         let saved = writer.saved;
         let end = self.wire.len();
-        if end > MAX_MESSAGE || self.records.len() >= usize::from(u16::MAX) {
+        if end > self.room || self.records.len() >= usize::from(u16::MAX) {
             self.wire.truncate(start);
             self.overflow = true;
             return;
@@ -293,6 +297,7 @@ impl Reply {
     /// For the server, last of all: appends an OPT record. `flags` is its TTL: upper response code, version, DO.
     pub fn push_opt(&mut self, size: u16, flags: u32, options: impl FnOnce(&mut RecordData<'_>)) {
         self.overflow = false;
+        self.room = MAX_MESSAGE;
         let root = Owner::Name(NameRef::ROOT);
         self.push_class(Section::Additional, root, (RecordType::OPT, Class(size)), flags, options);
     }
@@ -488,7 +493,18 @@ impl Reply {
         self.opt = opt;
     }
 
-    /// Whether records were left out because no message can hold them.
+    /// Octets that the message may grow to while records are appended: those of any message, unless it was bounded.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Bounds the message, so that no time is spent on records that the client cannot be sent. Names are compressed, and the
+    /// message is cut to the client's size, only when it is complete: the bound has to be well above that.
+    pub fn set_room(&mut self, octets: usize) {
+        self.room = octets.min(MAX_MESSAGE);
+    }
+
+    /// Whether records were left out because the message has no room for them.
     pub fn overflowed(&self) -> bool {
         self.overflow
     }

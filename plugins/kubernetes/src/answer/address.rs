@@ -108,8 +108,8 @@ impl Kubernetes {
     }
 
     fn write_service_endpoints(&self, selection: &Selection<'_>, family: Family, owner: Owner<'_>, reply: &mut Reply) {
-        for (number, slice) in selection.slices().enumerate() {
-            for entry in family.numbers(&slice.addresses) {
+        for (number, slice, part) in selection.round(reply.room()) {
+            for entry in part.of(family.numbers(&slice.addresses)) {
                 if reply.overflowed() {
                     return;
                 }

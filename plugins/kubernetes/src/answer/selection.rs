@@ -2,8 +2,10 @@
 
 use super::name::Ports;
 use crate::index::{Backing, Definition, Found, Index, Service, Slice};
+use api::wire::MAX_MESSAGE;
 use api::{Name, NameRef};
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// A service by one or more of its ports.
 pub struct Selection<'a> {
@@ -26,6 +28,21 @@ impl Selection<'_> {
     /// The slices with endpoints that are meant.
     pub fn slices(&self) -> impl Iterator<Item = Found<Slice>> {
         self.index.slices_of(&self.service).filter(|slice| self.ports.are_in(&slice.ports))
+    }
+
+    /// The slices with endpoints that are meant, each with its number and the part of its entries whose turn it is. Where not all of
+    /// them find `room`, in octets, the round begins anywhere: clients that are content with a part get different ones.
+    pub fn round(&self, room: usize) -> impl Iterator<Item = (usize, Found<Slice>, Part)> {
+        let all = || self.slices().enumerate();
+        let (mut first, mut cut) = (0, 0);
+        if room < MAX_MESSAGE && all().map(|(_, s)| s.addresses.len()).sum::<usize>() > room / MIN_RECORD {
+            (first, cut) = (fastrand::usize(..self.service.slices.len().max(1)), fastrand::u16(..));
+        }
+        let tail = all().skip(first).take(1).map(move |(number, slice)| (number, slice, Part::From(cut)));
+        let others = all().skip(first + 1).chain(all().take(first));
+        let head =
+            all().skip(first).take(usize::from(cut > 0)).map(move |(number, slice)| (number, slice, Part::Before(cut)));
+        tail.chain(others.map(|(number, slice)| (number, slice, Part::From(0)))).chain(head)
     }
 
     /// Whether an entry of a slice is meant.
@@ -78,6 +95,29 @@ impl Selection<'_> {
         }
     }
 }
+
+/// A part of the entries of a slice, cut at so many 65,536ths of them.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    /// Those from there on.
+    From(u16),
+    /// Those before it.
+    Before(u16),
+}
+
+impl Part {
+    /// This part of entries with these numbers.
+    pub fn of(self, numbers: Range<usize>) -> Range<usize> {
+        let at = |cut: u16| numbers.start + (numbers.len() * usize::from(cut) >> 16);
+        match self {
+            Part::From(cut) => at(cut)..numbers.end,
+            Part::Before(cut) => numbers.start..at(cut),
+        }
+    }
+}
+
+/// Octets of an address record whose owner is a pointer.
+const MIN_RECORD: usize = 16;
 
 /// A name in wire form as one that stands for itself.
 pub fn owned(wire: &[u8]) -> Option<Name> {

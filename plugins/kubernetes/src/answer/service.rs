@@ -111,8 +111,8 @@ impl<'a, 'r> Writer<'a, 'r> {
         let ports = selection.ports;
         self.weigh(selection.slices().map(|s| selection.count(&s) * ports.count(&s.ports)).sum());
         let mut seen = Seen::default();
-        for slice in selection.slices() {
-            for entry in (0..slice.addresses.len()).filter(|&entry| selection.takes(&slice, entry)) {
+        for (_, slice, part) in selection.round(self.reply.room()) {
+            for entry in part.of(0..slice.addresses.len()).filter(|&entry| selection.takes(&slice, entry)) {
                 if self.reply.overflowed() {
                     return;
                 }

@@ -19,6 +19,7 @@ pub fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
     for (name, spec) in [
         ("web", json!({"clusterIP": "10.96.0.1", "ports": [{"name": "http", "port": 80}]})),
         ("headless", json!({"clusterIP": "None"})),
+        ("big", json!({"clusterIP": "None"})),
         ("out", json!({"type": "ExternalName", "externalName": "example.org"})),
         (
             "ext",
@@ -31,6 +32,13 @@ pub fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
     let labels = json!({"name": "h-1", "namespace": "n", "labels": {"kubernetes.io/service-name": "headless"}});
     let slice = json!({"metadata": labels, "endpoints": [{"addresses": ["10.244.0.1"]}]});
     writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
+    for part in 0..20 {
+        let endpoint =
+            |at| json!({"addresses": [format!("10.250.{part}.{at}")], "hostname": format!("pod-{part}-{at}")});
+        let slice = json!({"metadata": {"name": format!("big-{part}"), "namespace": "n", "labels": {"kubernetes.io/service-name": "big"}},
+            "endpoints": (0..100).map(endpoint).collect::<Vec<_>>(), "ports": [{"name": "http", "port": 80}]});
+        writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
+    }
     writer.end_list(Kind::Service, 1);
     let imports = imports(index.clone());
     let zones = ["cluster.local.", "set.local.", "in-addr.arpa."].map(str::to_owned);
@@ -191,4 +199,33 @@ fn services_are_seen_from_outside() {
         hosts.iter().for_each(|host| got += &format!("\n{host}"));
         assert_eq!(got, want, "{question}");
     }
+}
+
+/// The addresses in the answer to a question.
+fn addresses(kubernetes: &Kubernetes, question: &str, transport: api::Transport) -> Vec<Vec<u8>> {
+    let mut q = query(question);
+    q.transport = transport;
+    assert!(matches!(kubernetes.query(&mut q), Ok(Step::Done)));
+    assert_eq!(q.reply.overflowed(), transport.is_datagram(), "what does not fit is said");
+    let records = q.reply.records().filter(|record| record.section() == Section::Answer);
+    records.map(|record| record.raw_data().to_vec()).collect()
+}
+
+#[test]
+fn a_reply_costs_what_fits_it_and_begins_anywhere() {
+    let kubernetes = kubernetes(Fallthrough::default());
+    for question in ["big.n.svc.cluster.local A", "_http._tcp.big.n.svc.cluster.local SRV"] {
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..400 {
+            let mut part = addresses(&kubernetes, question, api::Transport::Udp);
+            assert!((20..=4 * 512 / 16).contains(&part.len()), "{question}: {}", part.len());
+            let all = part.len();
+            part.sort();
+            part.dedup();
+            assert_eq!(part.len(), all, "{question}: each once");
+            seen.append(&mut part.into_iter().collect());
+        }
+        assert!(seen.len() > 1900, "{question}: all have their turn: {} of 2000", seen.len());
+    }
+    assert_eq!(addresses(&kubernetes, "big.n.svc.cluster.local A", api::Transport::Tcp).len(), 2000);
 }

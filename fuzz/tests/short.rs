@@ -1,7 +1,7 @@
 //! A short run of every target: see README.md.
 
 use poddns_fuzz::run;
-use poddns_fuzz::targets::{corefile, events, packet, upstream};
+use poddns_fuzz::targets::{corefile, events, expressions, packet, upstream};
 
 #[test]
 fn packets() {
@@ -22,4 +22,9 @@ fn upstream_replies() {
 #[test]
 fn api_events() {
     run("events", events::apply);
+}
+
+#[test]
+fn conditions_and_values() {
+    run("expressions", expressions::evaluate);
 }

@@ -2,5 +2,6 @@
 
 pub mod corefile;
 pub mod events;
+pub mod expressions;
 pub mod packet;
 pub mod upstream;

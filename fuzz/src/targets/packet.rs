@@ -18,6 +18,8 @@ const COREFILE: &str = r#"
     minimal
     template IN TXT t.example {
         match ^(?P<a>[a-z]+)[.]t[.]example[.]$
+        var labels split(name(), '.')
+        expr size() > 12 and group('a') in labels and incidr(client_ip(), '::/0') == false
         answer "{{ .Name }} 60 IN TXT {{ .Group.a }}"
         fallthrough
     }

@@ -3,7 +3,7 @@
 use crate::Pattern;
 use crate::gotemplate::{Data, Object, Value};
 use api::wire::flag;
-use api::{Name, Query};
+use api::{Class, Name, Query, RecordType};
 
 /// The data of one query and the entry that it fits.
 pub struct QueryData<'a> {
@@ -15,6 +15,8 @@ pub struct QueryData<'a> {
     pub zone: &'a Name,
     /// The expression that the name matches.
     pub pattern: &'a Pattern,
+    /// Class and type of the entry, which stand for those of a question for all of them.
+    pub fits: (Class, RecordType),
     /// The values of the entry's variables; none without any.
     pub variables: Value,
 }
@@ -67,8 +69,8 @@ impl QueryData<'_> {
             "Group" => {
                 Value::map(self.groups().flat_map(|(names, text)| names.into_iter().map(move |n| (n, text.clone()))))
             }
-            "Class" => Value::text(&self.q.question.class.to_string()),
-            "Type" => Value::text(&self.q.rtype().to_string()),
+            "Class" => Value::text(&self.class().to_string()),
+            "Type" => Value::text(&self.rtype().to_string()),
             "Message" => Value::Object(Object::Message),
             "Question" => Value::Object(Object::Question(0)),
             "Remote" => Value::text(&self.q.client.ip().to_canonical().to_string()),
@@ -77,6 +79,16 @@ impl QueryData<'_> {
             "Meta" => self.metadata(args)?,
             _ => return Err(unknown(Object::Root, name)),
         })
+    }
+
+    fn class(&self) -> Class {
+        let asked = self.q.question.class;
+        if asked == Class::ANY { self.fits.0 } else { asked }
+    }
+
+    fn rtype(&self) -> RecordType {
+        let asked = self.q.rtype();
+        if asked == RecordType::ANY { self.fits.1 } else { asked }
     }
 
     /// `.Meta LABEL`: empty where nothing is known.
@@ -128,5 +140,22 @@ impl QueryData<'_> {
             "Qclass" => Value::Int(self.q.question.class.0.into()),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::PLUGIN;
+    use api::test::{ask, links, world};
+    use api::{Chain, Clock, Panics};
+
+    #[test]
+    fn an_entry_stands_for_a_question_for_all() {
+        let lines = "template IN A example {\nanswer \"x. 5 IN TXT {{ .Type }}-{{ .Class }}\"\n}";
+        let links = links(&PLUGIN, lines, &world(Clock::manual(), Default::default())).expect("it is right");
+        let chain = Chain::new(links, Panics::End);
+        for question in ["a.example A", "a.example ANY"] {
+            assert!(ask(&chain, question).ends_with("\"A-IN\""), "{}", ask(&chain, question));
+        }
     }
 }

@@ -75,7 +75,8 @@ impl Plugin for Templates {
             if entry.rcode == Rcode::SERVFAIL {
                 return Ok(servfail(q));
             }
-            let records = entry.records(&QueryData { q, name, zone, pattern, variables })?;
+            let records =
+                entry.records(&QueryData { q, name, zone, pattern, fits: (entry.class, entry.rtype), variables })?;
             if records.aliases(q).next().is_some() {
                 q.set_note(records);
                 return Ok(Step::Wait);

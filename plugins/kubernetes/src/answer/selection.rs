@@ -108,7 +108,7 @@ pub enum Part {
 impl Part {
     /// This part of entries with these numbers.
     pub fn of(self, numbers: Range<usize>) -> Range<usize> {
-        let at = |cut: u16| numbers.start + (numbers.len() * usize::from(cut) >> 16);
+        let at = |cut: u16| numbers.start + ((numbers.len() * usize::from(cut)) >> 16);
         match self {
             Part::From(cut) => at(cut)..numbers.end,
             Part::Before(cut) => numbers.start..at(cut),

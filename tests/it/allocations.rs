@@ -114,6 +114,37 @@ fn names_that_are_not_searched_for_are_answered_without_allocating() {
 }
 
 #[test]
+fn services_are_seen_from_outside_without_allocating() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let services = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\n\
+        spec: {clusterIP: 10.96.9.9, externalIPs: [192.0.2.1, '2001:db8::1'], ports: [{name: http, port: 80}]}\n";
+    std::fs::write(folder.path().join("web.yaml"), services).expect("a file");
+    let manifests = format!("manifests examples/cluster/manifests {}", folder.path().display());
+    let corefile = CLUSTER
+        .replace("errors", "errors\n k8s_external example.org 192.0.2.0/24 {\n headless\n }")
+        .replace("manifests examples/cluster/manifests", &manifests);
+    let mut server = InProcess::start(&standard(), &corefile).expect("a server");
+    for (name, rtype, code, answers) in [
+        ("web.default.example.org", A, 0, 1),
+        ("WEB.default.Example.org", AAAA, 0, 1),
+        ("_http._tcp.web.default.example.org", SRV, 0, 1),
+        ("db.data.example.org", A, 0, 3),
+        ("_postgres._tcp.db.data.example.org", SRV, 0, 3),
+        ("db-0.db.data.example.org", A, 0, 1),
+        ("1.2.0.192.in-addr.arpa", PTR, 0, 1),
+        ("shop.default.example.org", A, 3, 0),
+        ("example.org", SOA, 0, 1),
+    ] {
+        let message = question(name, rtype);
+        (0..64).for_each(|_| assert!(server.answer(&message, Transport::Udp).is_some()));
+        let reply = server.answer(&message, Transport::Udp).expect("a reply");
+        assert_eq!((reply[3] & 15, u16::from_be_bytes([reply[6], reply[7]])), (code, answers), "{name} {rtype}");
+        let counted = measure(|| assert!(server.answer(&message, Transport::Udp).is_some()));
+        assert_eq!(counted.count_total, 0, "{name} {rtype}: {counted:?}");
+    }
+}
+
+#[test]
 fn a_wait_allocates_the_future_and_no_more() {
     let elsewhere =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

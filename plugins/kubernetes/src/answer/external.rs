@@ -5,7 +5,6 @@ use super::find::Hit;
 use super::name::{Ports, without_underscore};
 use super::selection::{Selection, owned};
 use super::service::{Names, Writer};
-use super::target::Target;
 use crate::Kubernetes;
 use crate::index::{Backing, External as Service, Found, Slice};
 use api::name::NameBuf;
@@ -164,9 +163,9 @@ impl Kubernetes {
     /// The names of the services that have this address outside of the cluster.
     fn outside_pointers(&self, asked: &ExternalName<'_>, address: IpAddr, reply: &mut Reply) {
         self.index().external_address(address, |service| {
-            let mut target = Target::new();
+            let mut target = NameBuf::default();
             if self.points_into(&service.namespace)
-                && let Some(target) = target.write([&service.owner, b"", b""], asked.primary)
+                && let Some(target) = target.join(&[&service.owner], asked.primary)
             {
                 reply.push(Section::Answer, Owner::Question, RecordType::PTR, asked.ttl, |d| d.name(target));
             }

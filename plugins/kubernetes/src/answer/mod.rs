@@ -8,7 +8,6 @@ mod name;
 mod reverse;
 mod selection;
 mod service;
-mod target;
 
 #[cfg(test)]
 pub mod tests;

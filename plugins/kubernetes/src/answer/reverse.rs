@@ -1,9 +1,9 @@
 //! PTR records (spec 7.1).
 
-use super::target::Target;
 use super::{Request, Verdict};
 use crate::Kubernetes;
 use crate::index::{HostSpace, Namespace};
+use api::name::NameBuf;
 use api::{NameRef, Owner, RecordType, Reply, Section};
 use std::net::IpAddr;
 
@@ -46,8 +46,8 @@ impl Kubernetes {
     }
 
     fn pointer(&self, [host, owner]: [&[u8]; 2], reply: &mut Reply) {
-        let mut target = Target::new();
-        if let Some(target) = target.write([host, owner, b"\x03svc"], self.zones.primary())
+        let mut target = NameBuf::default();
+        if let Some(target) = target.join(&[host, owner, b"\x03svc"], self.zones.primary())
             && !holds(reply, target)
         {
             reply.push(Section::Answer, Owner::Question, RecordType::PTR, self.rules.ttl, |d| d.name(target));

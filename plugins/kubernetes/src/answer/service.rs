@@ -3,11 +3,11 @@
 use super::find::Hit;
 use super::name::Ports;
 use super::selection::Selection;
-use super::target::{Target, owner};
 use super::{Request, Verdict};
 use crate::Kubernetes;
 use crate::index::{Addresses, Backing, Definition, HostSpace, Index, Port, Slice};
-use api::{Name, NameRef, RecordType, Reply, Section};
+use api::name::NameBuf;
+use api::{Name, NameRef, Owner, RecordType, Reply, Section};
 use std::net::IpAddr;
 
 impl Kubernetes {
@@ -86,7 +86,7 @@ impl<'a, 'r> Writer<'a, 'r> {
     }
 
     fn srv(&mut self, port: u16, target: NameRef<'_>) {
-        self.reply.push(Section::Answer, api::Owner::Question, RecordType::SRV, self.ttl, |d| {
+        self.reply.push(Section::Answer, Owner::Question, RecordType::SRV, self.ttl, |d| {
             [0, self.weight, port].into_iter().for_each(|n| d.u16(n));
             d.name(target);
         });
@@ -99,8 +99,8 @@ impl<'a, 'r> Writer<'a, 'r> {
 
     /// A pod's name has no port: the record points to the name itself.
     fn pod(&mut self, pod: &[u8], address: IpAddr) {
-        let mut target = Target::new();
-        let Some(target) = target.write([pod, b"", b"\x03pod"], self.names.suffix) else { return };
+        let mut target = NameBuf::default();
+        let Some(target) = target.join(&[pod, b"\x03pod"], self.names.suffix) else { return };
         self.weigh(1);
         self.srv(0, target);
         self.address(target, address);
@@ -153,8 +153,8 @@ impl<'a, 'r> Writer<'a, 'r> {
 
     /// The ports asked for, among all of a service, with its addresses; `hosts` stand in the place of addresses.
     pub fn service(&mut self, owner: &[u8], (ports, all): (Ports<'_>, &[Port]), addresses: &Addresses, hosts: &[Name]) {
-        let mut target = Target::new();
-        let target = target.write([owner, b"", self.names.tree], self.names.suffix).filter(|_| addresses.len() > 0);
+        let mut target = NameBuf::default();
+        let target = target.join(&[owner, self.names.tree], self.names.suffix).filter(|_| addresses.len() > 0);
         self.weigh(ports.count(all) * (addresses.len() + hosts.len()));
         let numbers = || ports.among(all).filter_map(|p| p.number);
         for (at, number) in numbers().enumerate() {
@@ -169,7 +169,7 @@ impl<'a, 'r> Writer<'a, 'r> {
 
     /// Ports of one endpoint, but for records that are there already.
     fn ports(&mut self, slice: &Slice, entry: usize, ports: Ports<'_>, seen: &mut Seen) {
-        let (mut space, mut target) = (HostSpace::default(), Target::new());
+        let (mut space, mut target) = (HostSpace::default(), NameBuf::default());
         let host = slice.host(entry, &mut space);
         let Some(target) = self.endpoint(host, slice, &mut target) else { return };
         for number in ports.among(&slice.ports).filter_map(|p| p.number) {
@@ -188,7 +188,7 @@ impl<'a, 'r> Writer<'a, 'r> {
 
     /// The address of one endpoint.
     fn glue(&mut self, slice: &Slice, entry: usize) {
-        let (mut space, mut target) = (HostSpace::default(), Target::new());
+        let (mut space, mut target) = (HostSpace::default(), NameBuf::default());
         let target = self.endpoint(slice.host(entry, &mut space), slice, &mut target);
         if let (Some(target), Some(address)) = (target, slice.addresses.get(entry)) {
             self.address(target, address);
@@ -197,9 +197,9 @@ impl<'a, 'r> Writer<'a, 'r> {
 
     /// The name of an endpoint. In a multicluster zone it has one only if it is known where it was imported from: CoreDNS makes
     /// an empty label of that.
-    fn endpoint<'t>(&self, host: &[u8], slice: &Slice, target: &'t mut Target) -> Option<NameRef<'t>> {
+    fn endpoint<'t>(&self, host: &[u8], slice: &Slice, target: &'t mut NameBuf) -> Option<NameRef<'t>> {
         let named = slice.has_cluster() || !self.names.multicluster;
-        named.then(|| target.write([host, &slice.owner, self.names.tree], self.names.suffix))?
+        named.then(|| target.join(&[host, &slice.owner, self.names.tree], self.names.suffix))?
     }
 
     /// Whether the address of one endpoint is there already; all that are there belong to one host.
@@ -210,6 +210,15 @@ impl<'a, 'r> Writer<'a, 'r> {
             Some(IpAddr::V6(a)) => data == a.octets(),
             None => true,
         })
+    }
+}
+
+/// `name` as the owner of a record in the answer to `question`, as short as it can be.
+fn owner<'a>(name: NameRef<'a>, question: NameRef<'_>) -> Owner<'a> {
+    match question.below(name) {
+        Some(0) => Owner::Question,
+        Some(offset) => Owner::Suffix(offset),
+        None => Owner::Name(name),
     }
 }
 

@@ -41,11 +41,11 @@ impl Entry {
 
     fn record(&self, data: &QueryData<'_>, section: &str, source: &Source) -> Result<TextRecord> {
         let text = source.template.execute(data).map_err(|e| {
-            self.count(data.q, |c| c.template_failed(section, &source.text));
+            self.count(data, |c| c.template_failed(section, &source.text));
             Error::msg(e)
         })?;
         TextRecord::parse(&text).map_err(|e| {
-            self.count(data.q, |c| c.record_failed(section, &source.text));
+            self.count(data, |c| c.record_failed(section, &source.text));
             Error::msg(format!("dns: {e}"))
         })
     }

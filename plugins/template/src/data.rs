@@ -81,12 +81,14 @@ impl QueryData<'_> {
         })
     }
 
-    fn class(&self) -> Class {
+    /// The class asked for, or that of the entry.
+    pub fn class(&self) -> Class {
         let asked = self.q.question.class;
         if asked == Class::ANY { self.fits.0 } else { asked }
     }
 
-    fn rtype(&self) -> RecordType {
+    /// The type asked for, or that of the entry.
+    pub fn rtype(&self) -> RecordType {
         let asked = self.q.rtype();
         if asked == RecordType::ANY { self.fits.1 } else { asked }
     }

@@ -13,7 +13,7 @@ use api::server::PerSite;
 use api::{Class, Fallthrough, Name, Plugin, PluginDef, Query, Rcode, RecordType, Result, Step, Waiting};
 use data::QueryData;
 use gotemplate::Template;
-use metrics::Counters;
+use metrics::{Counters, Series};
 use rules::{Rules, Verdict};
 
 /// The directive.
@@ -48,7 +48,7 @@ struct Pattern {
     expression: Regex,
 }
 
-/// The template of a record, and its text.
+/// The template of a record, and its text as Go shows it.
 struct Source {
     text: String,
     template: Template,
@@ -71,12 +71,12 @@ impl Plugin for Templates {
                 _ if entry.fallthrough.covers(q.name()) => continue,
                 _ => return Ok(servfail(q)),
             };
-            entry.count(q, |c| c.matches.inc());
+            let data = QueryData { q, name, zone, pattern, fits: (entry.class, entry.rtype), variables };
+            entry.count(&data, |c| c.matches.inc());
             if entry.rcode == Rcode::SERVFAIL {
                 return Ok(servfail(q));
             }
-            let records =
-                entry.records(&QueryData { q, name, zone, pattern, fits: (entry.class, entry.rtype), variables })?;
+            let records = entry.records(&data)?;
             if records.aliases(q).next().is_some() {
                 q.set_note(records);
                 return Ok(Step::Wait);
@@ -118,11 +118,12 @@ impl Entry {
         fitting.max_by_key(|zone| zone.as_bytes().len())
     }
 
-    fn count(&self, q: &Query, count: impl FnOnce(&Counters)) {
-        if let Some(site) = q.site()
-            && let Some(counters) = self.counters.get(site, |site| Counters::new(site, self.class, self.rtype))
+    fn count(&self, data: &QueryData<'_>, count: impl FnOnce(&Series)) {
+        if let Some(site) = data.q.site()
+            && let Some(counters) = self.counters.get(site, |_| Counters::new(self.zones.len()))
+            && let Some(zone) = self.zones.iter().position(|zone| zone == data.zone)
         {
-            count(counters);
+            count(&counters.of(data, site, zone));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The lines of the directive.
 
-use crate::gotemplate::Template;
+use crate::gotemplate::{Template, shown};
 use crate::rules::Rules;
 use crate::{Entry, Pattern, Source, Templates};
 use api::corefile::{ConfigError, Cursor, value};
@@ -135,7 +135,7 @@ fn sources(c: &mut Cursor<'_>, section: &'static str) -> Result<Vec<Source>, Con
     let source = |text: &&str| {
         let failed = |words| c.err(format!("could not compile template: {text}, {words}"));
         let template = Template::parse(section, text, &["parseInt"]).map_err(failed)?;
-        Ok(Source { text: (*text).to_owned(), template })
+        Ok(Source { text: shown(text), template })
     };
     args.iter().map(source).collect()
 }

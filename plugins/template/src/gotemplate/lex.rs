@@ -77,6 +77,35 @@ pub fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Mistake> {
     Ok(out)
 }
 
+/// A template as Go prints it: no blanks but those between words, no comments, no trim markers.
+pub fn shown(text: &str) -> String {
+    let Ok(pieces) = pieces(text) else { return text.to_owned() };
+    pieces.iter().fold(String::new(), |mut out, piece| {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Action(words) => {
+                let inside = words.iter().fold(String::new(), |mut inside, word| {
+                    let shown = word.shown();
+                    inside.push_str(if inside.ends_with(' ') { shown.trim_start_matches(' ') } else { &shown });
+                    inside
+                });
+                out.extend(["{{", inside.trim(), "}}"]);
+            }
+        }
+        out
+    })
+}
+
+impl Word<'_> {
+    fn shown(&self) -> String {
+        match self.kind {
+            Kind::Space => " ".into(),
+            Kind::Pipe | Kind::Declare | Kind::Assign => format!(" {} ", self.text),
+            _ => self.text.into(),
+        }
+    }
+}
+
 /// `- ` behind the opening braces.
 fn starts_trim(rest: &str) -> bool {
     let mut letters = rest.chars();
@@ -181,4 +210,21 @@ fn place(text: &str, at: usize) -> Place {
 /// A mistake at `at`.
 pub fn mistake(text: &str, at: usize, words: &str) -> Mistake {
     Mistake { line: place(text, at.min(text.len())).line, words: words.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_shown_as_go_shows_them() {
+        for (text, want) in [
+            ("{{ .Nope.Nope }} 60 IN A 10.0.0.1", "{{.Nope.Nope}} 60 IN A 10.0.0.1"),
+            ("a {{- /* c */ -}} b {{ $y:=.Z|not }}{{end -}} \n", "ab {{$y := .Z | not}}{{end}}"),
+            ("{{if  eq .X \"a  b\" }}x", "{{if eq .X \"a  b\"}}x"),
+            ("no template", "no template"),
+        ] {
+            assert_eq!(shown(text), want);
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod parse;
 mod run;
 mod value;
 
+pub use lex::shown;
 pub use value::{Object, Value};
 
 use std::sync::Arc;

@@ -1,0 +1,44 @@
+//! Labels on the metrics page that no recording shows yet.
+
+use api::Transport;
+use poddns::inprocess::InProcess;
+use poddns::plugins::standard;
+
+/// `ANY` entries are counted by what was asked, under the zone of the entry, with templates as Go prints them.
+#[test]
+fn template_counts_by_zone_class_and_type() {
+    let corefile =
+        "a.test:53 b.test:53 {\n template ANY ANY x.a.test b.test {\n answer \"{{ .Nope.Nope }} A 192.0.2.1\"\n }\n}\n";
+    let mut server = InProcess::start(&standard(), corefile).expect("a server");
+    let mut ask = |name: &str, rtype: u16| {
+        let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            message.push(label.len() as u8);
+            message.extend_from_slice(label.as_bytes());
+        }
+        message.push(0);
+        message.extend([rtype, 1].iter().flat_map(|n| n.to_be_bytes()));
+        let reply = server.answer(&message, Transport::Udp).expect("a reply");
+        assert_eq!(reply[3] & 15, 2, "{name}");
+    };
+    ask("x.a.test", 1);
+    ask("y.x.a.test", 28);
+    ask("x.a.test", 28);
+    ask("x.a.test", 257);
+    ask("b.test", 255);
+    let page = api::metrics::page();
+    let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("coredns_template_")).collect();
+    for (rtype, zone, count) in
+        [("A", "x.a.test.", 1), ("AAAA", "x.a.test.", 2), ("CAA", "x.a.test.", 1), ("ANY", "b.test.", 1)]
+    {
+        let labels = format!("class=\"IN\",server=\"dns://:53\",type=\"{rtype}\",view=\"\",zone=\"{zone}\"");
+        let matches = format!("coredns_template_matches_total{{{labels}}} {count}");
+        assert!(lines.contains(&&*matches), "{matches}\n{lines:#?}");
+        let (class, rest) = labels.split_once(",server=\"dns://:53\",").expect("as it was made");
+        let failures = format!(
+            "coredns_template_template_failures_total{{{class},section=\"answer\",server=\"dns://:53\",\
+             template=\"{{{{.Nope.Nope}}}} A 192.0.2.1\",{rest}}} {count}"
+        );
+        assert!(lines.contains(&&*failures), "{failures}\n{lines:#?}");
+    }
+}

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cluster::Cluster;
-use crate::index::{Index, Kind, Options};
+use crate::index::{Index, Kind, Options, Writer};
 use crate::setup::{Pods, Rules};
 use crate::zones::Zones;
 use api::services::{Endpoints, External, ExternalAnswer, ExternalName, Live};
@@ -12,6 +12,11 @@ use std::sync::Arc;
 
 /// A cluster with a service of each kind in namespace `n`, whose names fall through as `fallthrough` says.
 pub fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
+    kubernetes_with(fallthrough, |_| ())
+}
+
+/// The same, and what `more` adds.
+fn kubernetes_with(fallthrough: Fallthrough, more: impl FnOnce(&mut Writer)) -> Kubernetes {
     let (index, mut writer) = Index::new(&[Kind::Service], Options { external: true, ..Options::default() });
     let metadata = |name: &str| json!({"name": name, "namespace": "n"});
     writer.put_namespace(&Deserialize::deserialize(&json!({"name": "n"})).unwrap());
@@ -19,7 +24,6 @@ pub fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
     for (name, spec) in [
         ("web", json!({"clusterIP": "10.96.0.1", "ports": [{"name": "http", "port": 80}]})),
         ("headless", json!({"clusterIP": "None"})),
-        ("big", json!({"clusterIP": "None"})),
         ("out", json!({"type": "ExternalName", "externalName": "example.org"})),
         (
             "ext",
@@ -32,13 +36,7 @@ pub fn kubernetes(fallthrough: Fallthrough) -> Kubernetes {
     let labels = json!({"name": "h-1", "namespace": "n", "labels": {"kubernetes.io/service-name": "headless"}});
     let slice = json!({"metadata": labels, "endpoints": [{"addresses": ["10.244.0.1"]}]});
     writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
-    for part in 0..20 {
-        let endpoint =
-            |at| json!({"addresses": [format!("10.250.{part}.{at}")], "hostname": format!("pod-{part}-{at}")});
-        let slice = json!({"metadata": {"name": format!("big-{part}"), "namespace": "n", "labels": {"kubernetes.io/service-name": "big"}},
-            "endpoints": (0..100).map(endpoint).collect::<Vec<_>>(), "ports": [{"name": "http", "port": 80}]});
-        writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
-    }
+    more(&mut writer);
     writer.end_list(Kind::Service, 1);
     let imports = imports(index.clone());
     let zones = ["cluster.local.", "set.local.", "in-addr.arpa."].map(str::to_owned);
@@ -201,6 +199,19 @@ fn services_are_seen_from_outside() {
     }
 }
 
+/// Adds the headless service `big` with 2,000 endpoints in 20 slices.
+fn big(writer: &mut Writer) {
+    let service = json!({"metadata": {"name": "big", "namespace": "n"}, "spec": {"clusterIP": "None"}});
+    writer.put_service(&Deserialize::deserialize(&service).unwrap(), 1);
+    for part in 0..20 {
+        let endpoint =
+            |at| json!({"addresses": [format!("10.250.{part}.{at}")], "hostname": format!("pod-{part}-{at}")});
+        let slice = json!({"metadata": {"name": format!("big-{part}"), "namespace": "n", "labels": {"kubernetes.io/service-name": "big"}},
+            "endpoints": (0..100).map(endpoint).collect::<Vec<_>>(), "ports": [{"name": "http", "port": 80}]});
+        writer.put_slice(&Deserialize::deserialize(&slice).unwrap(), 1);
+    }
+}
+
 /// The addresses in the answer to a question.
 fn addresses(kubernetes: &Kubernetes, question: &str, transport: api::Transport) -> Vec<Vec<u8>> {
     let mut q = query(question);
@@ -213,7 +224,7 @@ fn addresses(kubernetes: &Kubernetes, question: &str, transport: api::Transport)
 
 #[test]
 fn a_reply_costs_what_fits_it_and_begins_anywhere() {
-    let kubernetes = kubernetes(Fallthrough::default());
+    let kubernetes = kubernetes_with(Fallthrough::default(), big);
     for question in ["big.n.svc.cluster.local A", "_http._tcp.big.n.svc.cluster.local SRV"] {
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..400 {

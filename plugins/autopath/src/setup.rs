@@ -1,7 +1,7 @@
 //! The lines of the directive.
 
 use crate::{Autopath, Paths};
-use api::corefile::{ConfigError, Cursor, value};
+use api::corefile::{ConfigError, Cursor};
 use api::gotext::quote;
 use api::server::PerSite;
 use api::services::SearchPath;
@@ -13,7 +13,6 @@ use std::sync::Arc;
 /// Adds the plugin, and looks whether the one that it asks is there.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
     let offered = setup.offered::<Arc<dyn SearchPath>>();
     let (mut zones, mut plugin, mut file) = (Vec::new(), None, Vec::new());
     // Of zones, plugins and files each the last one counts; a plugin that is there counts more than a file.
@@ -24,15 +23,18 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
             Some(name) => plugin = Some(name.to_owned()),
             None => file = read(&c, path)?,
         }
-        zones = value::zones_or(given, block.iter().map(String::as_str));
+        zones = setup.names_or(given);
     }
     if let Some(name) = plugin.clone() {
         let mistake = c.bare(format!("{name} does not implement the AutoPather interface"));
         let offered = offered.clone();
         setup.check(move |links| check(&name, links, &offered).then_some(()).ok_or(mistake));
     }
-    let zones = zones.iter().filter_map(|zone| Name::from_text(zone).ok()).map(|zone| zone.to_lower()).collect();
-    setup.add(Autopath { zones, paths: Paths { plugin, offered, file: file.into() }, found: PerSite::default() });
+    setup.add(Autopath {
+        zones: zones.into(),
+        paths: Paths { plugin, offered, file: file.into() },
+        found: PerSite::default(),
+    });
     Ok(())
 }
 

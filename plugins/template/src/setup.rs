@@ -3,9 +3,9 @@
 use crate::gotemplate::{Template, shown};
 use crate::rules::Rules;
 use crate::{Entry, Pattern, Source, Templates};
-use api::corefile::{ConfigError, Cursor, value};
+use api::corefile::{ConfigError, Cursor};
 use api::server::PerSite;
-use api::{Class, Clock, Fallthrough, Name, Rcode, RecordType, Setup, expression, gotext};
+use api::{Class, Clock, Fallthrough, Rcode, RecordType, Setup, expression, gotext};
 
 /// Characters of the longest expression (CoreDNS's limit).
 const MAX_EXPRESSION: usize = 10_000;
@@ -15,22 +15,20 @@ const MAX_TEXT: usize = 1_000;
 /// Adds one plugin with all templates of the block, in their order.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
     let mut entries = Vec::new();
     while c.next() {
-        entries.push(entry(&mut c, &block, setup.clock())?);
+        entries.push(entry(setup, &mut c)?);
     }
     setup.add(Templates { entries: entries.into() });
     Ok(())
 }
 
 /// `template CLASS TYPE [ZONE…] { … }`
-fn entry(c: &mut Cursor<'_>, block: &[String], clock: Clock) -> Result<Entry, ConfigError> {
+fn entry(setup: &Setup<'_>, c: &mut Cursor<'_>) -> Result<Entry, ConfigError> {
     let class = word(c)?.parse::<Class>().map_err(|_| c.err(format!("invalid query class {}", c.val())))?;
     let rtype = word(c)?.parse::<RecordType>().map_err(|_| c.err(format!("invalid RR class {}", c.val())))?;
-    let zones = value::zones_or(&c.remaining_args(), block.iter().map(String::as_str));
-    let zones = zones.iter().filter_map(|zone| Name::from_text(zone).ok()).map(|zone| zone.to_lower()).collect();
-    let mut parts = Parts::new(clock);
+    let zones = setup.names_or(&c.remaining_args()).into();
+    let mut parts = Parts::new(setup.clock());
     while c.next_block() {
         parts.property(c)?;
     }

@@ -1,10 +1,10 @@
 //! The lines of the directive.
 
 use crate::{Rule, Transfers, notify};
+use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::quote;
 use api::services::Announce;
-use api::{Name, Setup};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -14,10 +14,9 @@ const PORT: &str = "53";
 /// Adds one plugin with the rules of all lines, and what tells other servers of changes.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
     let mut rules = Vec::new();
     while c.next() {
-        rules.push(rule(&mut c, &block)?);
+        rules.push(rule(setup, &mut c)?);
     }
     let rules: Arc<[Rule]> = rules.into();
     let (announcer, zones) = notify::channel();
@@ -30,9 +29,8 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
 }
 
 /// `transfer [ZONE…] { to ADDRESS…; source ADDRESS }`
-fn rule(c: &mut Cursor<'_>, block: &[String]) -> Result<Rule, ConfigError> {
-    let zones = value::zones_or(&c.remaining_args(), block.iter().map(String::as_str));
-    let zones = zones.iter().filter_map(|zone| Name::from_text(zone).ok()).map(|zone| zone.to_lower()).collect();
+fn rule(setup: &Setup<'_>, c: &mut Cursor<'_>) -> Result<Rule, ConfigError> {
+    let zones = setup.names_or(&c.remaining_args()).into();
     let (mut everybody, mut to, mut source) = (false, Vec::new(), None);
     while c.next_block() {
         match c.val() {

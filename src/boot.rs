@@ -1,5 +1,6 @@
 //! From the command line to a running server; what is printed on the way.
 
+use crate::beside;
 use crate::cli::{self, Command, Options, Refused};
 use crate::metrics;
 use crate::output;
@@ -45,6 +46,7 @@ fn serve(table: Table, options: Options) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return refuse(&format!("cannot start the background runtime: {e}"), 1),
     };
+    beside::allow();
     runtime.block_on(async {
         let mut signals = match Signals::listen() {
             Ok(signals) => signals,

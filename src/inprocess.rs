@@ -1,6 +1,7 @@
 //! A server without sockets, for fuzzers, benchmarks and tests: a message in, a message out, on the thread that asks.
 
 use crate::admit::{Admission, admit};
+use crate::beside;
 use crate::instance::Instance;
 use crate::plugins::Table;
 use crate::route::{Begun, Router};
@@ -52,6 +53,7 @@ impl InProcess {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| format!("cannot start a runtime: {e}"))?;
         let listener = instance.listeners.into_values().next().ok_or("no server block listens")?;
+        beside::allow();
         let (stop, (failures, receiver)) = (StopSource::default(), mpsc::unbounded_channel());
         runtime.block_on(async {
             let mut work = tasks::Running::default();

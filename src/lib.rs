@@ -10,7 +10,7 @@
 //!
 //! A worker ([`worker`]) has its own sockets ([`udp`], [`tcp`]). What it reads is checked ([`admit`]), given to the server
 //! block that serves the name ([`route`]), taken through the block's plugins (`api::chain`), made to fit ([`seal`]) and sent. A
-//! query that has to wait goes on in a lane ([`waiting`]) of the same worker.
+//! query that has to wait goes on in a lane ([`waiting`]) of the same worker; connections to upstreams are held beside ([`beside`]).
 //!
 //! # The stages of a start
 //!
@@ -18,6 +18,7 @@
 //! background work ([`tasks`]), sockets ([`sockets`]), workers: [`boot`] and [`running`], which also reloads and stops.
 
 mod admit;
+mod beside;
 mod block;
 mod boot;
 mod cli;

@@ -49,7 +49,7 @@ impl Listener {
 
     /// A plugin panicked with this query; it is counted as dropped.
     pub fn panicked(&self, q: &Query) {
-        PANICS.with(&[]).inc();
+        panicked();
         self.dropped(q);
     }
 
@@ -62,6 +62,16 @@ impl Listener {
     pub fn shed(&self, reason: &'static str) {
         SHED.with(&[reason, &self.site.server]).inc();
     }
+}
+
+/// A plugin panicked.
+pub fn panicked() {
+    PANICS.with(&[]).inc();
+}
+
+/// Work beside the queries of a thread was refused because a limit was reached.
+pub fn shed_beside() {
+    SHED.with(&["beside", ""]).inc();
 }
 
 /// A reply could not be sent.

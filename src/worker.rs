@@ -1,5 +1,6 @@
 //! A worker: one thread, one runtime, its own sockets. Workers share nothing on the way of an answer.
 
+use crate::beside;
 use crate::route::Router;
 use crate::tcp::{self, TcpServer};
 use crate::udp::UdpServer;
@@ -95,6 +96,7 @@ impl Worker {
         let (commands, receiver) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            beside::allow();
             LocalSet::new().block_on(&runtime, obey(receiver, clock));
         })?;
         Ok(Worker { commands })

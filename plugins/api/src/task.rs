@@ -1,8 +1,9 @@
-//! Background work, and state that outlives a reload together with its work.
+//! Background work, work beside the queries of a thread, and state that outlives a reload together with its work.
 
-use crate::Result;
 use crate::corefile::ConfigError;
+use crate::{Error, Result};
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,44 @@ impl Default for StopSource {
     fn default() -> Self {
         StopSource(watch::channel(false).0)
     }
+}
+
+/// Runs `work` on the thread that calls, beside its queries, until it ends or its handle is dropped: for what belongs to the
+/// runtime of the thread and outlives the query that began it, like a connection. `directive` is whose work it is.
+///
+/// # Errors
+/// The thread has as much of it as it may have, or runs nothing but what it waits for.
+pub fn beside(directive: &'static str, work: impl Future<Output = ()> + Send + 'static) -> Result<Beside> {
+    let source = StopSource::default();
+    let mut stop = source.listen();
+    let work: Work = Box::pin(async move { stop.or(work).await.unwrap_or(()) });
+    // While a thread ends it has no host any more.
+    let taken = HOST.try_with(|host| host.borrow().as_ref().is_some_and(|host| host(directive, work)));
+    match taken {
+        Ok(true) => Ok(Beside { _ends: source }),
+        _ => Err(Error::msg("too much work beside the queries of this thread")),
+    }
+}
+
+/// Work that goes on as long as this is kept.
+#[must_use]
+#[derive(Debug)]
+pub struct Beside {
+    _ends: StopSource,
+}
+
+/// Work for [`beside`].
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Begins the work of a directive on its thread; says whether it has.
+pub type Host = Box<dyn Fn(&'static str, Work) -> bool>;
+
+thread_local! {
+    static HOST: RefCell<Option<Host>> = const { RefCell::new(None) };
+}
+
+/// For the daemon: the calling thread has a runtime, and `host` begins work on it.
+pub fn set_host(host: Host) {
+    HOST.set(Some(host));
 }
 
 /// Background work that has not begun.
@@ -134,5 +173,31 @@ impl Carry {
     /// The state of this generation.
     pub fn current(&self) -> Vec<Arc<Carried>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn work_ends_with_its_handle() {
+        let begun: Rc<RefCell<Vec<Work>>> = Rc::default();
+        assert!(beside("forward", std::future::ready(())).is_err(), "nobody runs it");
+        let host = begun.clone();
+        set_host(Box::new(move |_, work| {
+            host.borrow_mut().push(work);
+            host.borrow().len() < 3
+        }));
+        let [kept, dropped] = [(); 2].map(|()| beside("forward", std::future::pending()).expect("begun"));
+        assert!(beside("forward", std::future::ready(())).is_err(), "as much as may be");
+        let poll = |n: usize| begun.borrow_mut()[n].as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!([0, 1].into_iter().all(|n| poll(n).is_pending()));
+        drop(dropped);
+        assert!(poll(0).is_pending() && poll(1).is_ready());
+        drop(kept);
+        assert!(poll(0).is_ready());
     }
 }

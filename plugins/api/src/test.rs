@@ -10,7 +10,7 @@ use crate::reply::{Outcome, Record, Section};
 use crate::server::{Answering, Server, Site};
 use crate::services::{Metadata, Reload};
 use crate::setup::{Block, Setup, World};
-use crate::task::Carry;
+use crate::task::{Carry, set_host};
 use crate::wire::flag;
 use crate::{Plugin, PluginDef, Result, Step};
 use std::fmt::Write;
@@ -123,8 +123,13 @@ pub fn links(def: &PluginDef, lines: &str, world: &World) -> Result<Vec<Link>, S
     Ok(block.links)
 }
 
-/// A generation with this clock and what is carried over; there is no reload.
+/// A generation with this clock and what is carried over; there is no reload. Plugins may have work beside the queries of this
+/// thread then, on tokio's runtime.
 pub fn world(clock: Clock, carry: Carry) -> World {
+    set_host(Box::new(|_, work| {
+        drop(tokio::spawn(work));
+        true
+    }));
     World::new(clock, carry, Arc::new(NoReload))
 }
 

@@ -4,7 +4,7 @@
 //! at once and counted, so that a dead upstream costs memory and time up to a limit only.
 
 use crate::route::Router;
-use api::{Chain, Query, Rcode, Run};
+use api::{Chain, InfoCode, Query, Rcode, Run};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -144,6 +144,7 @@ async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
 #[cold]
 fn refuse(mut job: Job) {
     job.q.reply.bare(Rcode::SERVFAIL);
+    job.q.reply.explain_in_words(InfoCode::OTHER, "too many queries wait");
     job.router.shed("waiting");
     job.to.deliver(job.q);
 }

@@ -2,6 +2,7 @@
 //!
 //! Two plain loops and no recursion, so that a query can stop anywhere and go on later, on a task.
 
+use crate::explain::InfoCode;
 use crate::query::Query;
 use crate::{Error, Plugin, Result, Step};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -162,5 +163,6 @@ struct Panicked;
 #[cold]
 fn panicked(q: &mut Query) -> Run {
     q.reply.bare(crate::Rcode::SERVFAIL);
+    q.reply.explain_in_words(InfoCode::OTHER, "internal error");
     Run::Panicked
 }

@@ -7,6 +7,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`query`], [`reply`], [`name`], [`codes`], [`wire`] | the data: one query, its reply, names, numbers; these know no engine |
+//! | [`explain`] | why a reply is what it is (RFC 8914) |
 //! | [`chain`] | the engine; it knows no configuration |
 //! | [`setup`], [`corefile`], [`gotext`] | from Corefile to plugins; values in it |
 //! | [`fallthrough`], [`expression`], [`presentation`], [`resolvconf`] | a property that several plugins have; regular expressions; records in text; resolv.conf |
@@ -20,6 +21,8 @@ pub mod chain;
 pub mod clock;
 pub mod codes;
 pub mod corefile;
+mod error;
+pub mod explain;
 pub mod expr;
 pub mod expression;
 pub mod fallthrough;
@@ -44,6 +47,8 @@ pub mod yaml;
 pub use chain::{Chain, Link, Panics, Run};
 pub use clock::Clock;
 pub use codes::{Class, Opcode, Rcode, RecordType};
+pub use error::{Error, os_words};
+pub use explain::InfoCode;
 pub use fallthrough::Fallthrough;
 pub use name::{Name, NameRef};
 pub use query::{Edns, Query, Question, Transport};
@@ -52,8 +57,6 @@ pub use server::{PerSite, Site};
 pub use setup::Setup;
 
 use corefile::ConfigError;
-use std::borrow::Cow;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -140,49 +143,3 @@ pub struct PluginDef {
 
 /// The result of what can fail while a query is answered.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
-
-/// Why a query could not be answered: what the client is told, and what the log says.
-#[derive(Debug)]
-pub struct Error {
-    rcode: Rcode,
-    text: Cow<'static, str>,
-}
-
-impl Error {
-    /// An error that is answered SERVFAIL. The text says what was tried on what: lower case, no full stop.
-    pub fn msg(text: impl Into<Cow<'static, str>>) -> Error {
-        Error { rcode: Rcode::SERVFAIL, text: text.into() }
-    }
-
-    /// The same with another response code.
-    pub fn with_rcode(self, rcode: Rcode) -> Error {
-        Error { rcode, ..self }
-    }
-
-    /// The response code.
-    pub fn rcode(&self) -> Rcode {
-        self.rcode
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<std::io::Error> for Error {
-    fn from(e: std::io::Error) -> Error {
-        Error::msg(e.to_string())
-    }
-}
-
-/// An error of the system in the words of C's library, lower case and without its number: users search for them.
-pub fn os_words(e: &std::io::Error) -> String {
-    let text = e.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
-}

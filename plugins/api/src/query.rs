@@ -102,6 +102,8 @@ pub struct Query {
     pub received: Instant,
     /// When waiting for an answer makes no sense any more (directive `cancel`); plugins that ask others give up then.
     pub deadline: Option<Instant>,
+    /// Whether the client, if it understands EDNS, is told why the reply is what it is (directive `errors`).
+    pub explains: bool,
     id: u16,
     flags: u16,
     packet: Vec<u8>,
@@ -132,6 +134,7 @@ impl Default for Query {
             transport: Transport::Udp,
             received: crate::clock::Clock::system().now(),
             deadline: None,
+            explains: false,
             id: 0,
             flags: 0,
             packet: Vec::with_capacity(512),
@@ -185,6 +188,7 @@ impl Query {
         self.described_at = None;
         self.described.clear();
         self.deadline = None;
+        self.explains = false;
         self.turns = 0;
         self.depth = 0;
         self.lookups.take();

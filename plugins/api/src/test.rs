@@ -163,7 +163,8 @@ pub fn ask(chain: &Chain, question: &str) -> String {
     text(&q)
 }
 
-/// A reply as lines: code and flags, then the records, each behind its section; an error behind the code; the OPT last.
+/// A reply as lines: code and flags, then the records, each behind its section; an error behind the code; the OPT and why it is
+/// so last.
 pub fn text(q: &Query) -> String {
     let reply = &q.reply;
     let mut out = match reply.outcome() {
@@ -190,6 +191,9 @@ pub fn text(q: &Query) -> String {
     if let Some(opt) = reply.opt() {
         let dnssec_ok = if opt.dnssec_ok { " do" } else { "" };
         let _ = write!(out, "\nopt {}{dnssec_ok} {}", opt.size, hex(&opt.options));
+    }
+    if let Some((info, words)) = reply.explanation() {
+        let _ = write!(out, "\ninfo {} {words}", info.0);
     }
     out
 }

@@ -1,4 +1,4 @@
-//! The errors directive: logs why queries could not be answered.
+//! The errors directive: logs why queries could not be answered, and lets clients be told.
 
 mod consolidate;
 mod setup;
@@ -13,10 +13,13 @@ pub static PLUGIN: PluginDef = PluginDef { name: "errors", metrics: &[], setup: 
 /// Logs the error that a plugin below left in the reply, or counts it with others of its kind.
 struct Errors {
     patterns: Arc<[Pattern]>,
+    /// Clients are told why, too (RFC 8914).
+    ede: bool,
 }
 
 impl Plugin for Errors {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
+    fn query(&self, q: &mut Query) -> Result<Step> {
+        q.explains = self.ede;
         Ok(Step::Next)
     }
 
@@ -36,7 +39,14 @@ impl Errors {
         let pattern = self.patterns.iter().find(|p| p.matches(&text));
         if pattern.is_none_or(Pattern::count) {
             let level = pattern.map_or(consolidate::Level::Error, Pattern::level);
-            level.log(format_args!("{} {} {}: {text}", error.rcode().0, q.name(), q.rtype()));
+            let (code, name, rtype) = (error.rcode().0, q.name(), q.rtype());
+            match error.context() {
+                "" => level.log(format_args!("{code} {name} {rtype}: {text}")),
+                context => level.log(format_args!("{code} {name} {rtype}: {text} ({context})")),
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

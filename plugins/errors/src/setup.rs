@@ -15,7 +15,7 @@ const MAX_EXPRESSION: usize = 10_000;
 /// Adds the plugin, and for each pattern the work that logs its summaries.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let mut patterns = Vec::new();
+    let (mut patterns, mut ede) = (Vec::new(), false);
     while c.next_once()? {
         match c.remaining_args()[..] {
             [] | ["stdout"] => (),
@@ -26,6 +26,8 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
             match c.val() {
                 "stacktrace" => setup.options().stacktrace = true,
                 "consolidate" => patterns.push(consolidate(&mut c)?),
+                "ede" if c.remaining_args().is_empty() => ede = true,
+                "ede" => return Err(c.arg_err()),
                 other => return Err(c.syntax_err(&format!("Unknown field {other}"))),
             }
         }
@@ -38,7 +40,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
             Ok(())
         });
     }
-    setup.add(Errors { patterns });
+    setup.add(Errors { patterns, ede });
     Ok(())
 }
 

@@ -27,7 +27,7 @@ mod zones;
 
 use answer::{Request, Verdict};
 use api::services::Live;
-use api::{Fallthrough, Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Step, Waiting};
+use api::{Fallthrough, InfoCode, Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Step, Waiting};
 use cluster::Cluster;
 use elsewhere::Elsewhere;
 use index::Index;
@@ -103,7 +103,12 @@ impl Kubernetes {
             q.reply.clear();
             return Step::Next;
         }
-        q.reply.set_rcode(if self.cluster.synced() { Rcode::NXDOMAIN } else { Rcode::SERVFAIL });
+        if self.cluster.synced() {
+            q.reply.set_rcode(Rcode::NXDOMAIN);
+        } else {
+            q.reply.set_rcode(Rcode::SERVFAIL);
+            q.reply.explain_in_words(InfoCode::NOT_READY, "the cluster is not known yet");
+        }
         self.complete(q, zone, offset);
         Step::Done
     }

@@ -3,6 +3,7 @@
 //! Plugins append records in the order of the sections; nothing is allocated once the buffers have grown. Changes that keep
 //! every octet in its place (TTL, flags) are made in the wire form; all others write the message anew (`rewrite.rs`).
 
+mod explain;
 mod kind;
 mod more;
 mod parse;
@@ -15,6 +16,7 @@ pub use stored::Stored;
 
 use crate::Error;
 use crate::codes::{Class, Opcode, Rcode, RecordType};
+use crate::explain::InfoCode;
 use crate::name::{MAX_NAME, NameBuf, NameRef};
 use crate::query::Question;
 use crate::wire::{self, HEADER, MAX_MESSAGE, Malformed, flag};
@@ -93,6 +95,8 @@ pub struct Reply {
     live: bool,
     opt: Option<ReplyOpt>,
     error: Option<Error>,
+    /// Why the reply is what it is, and words for the client.
+    why: Option<(InfoCode, &'static str)>,
     more: Option<Box<dyn More>>,
     names: Names,
 }
@@ -111,6 +115,7 @@ impl Default for Reply {
             live: false,
             opt: None,
             error: None,
+            why: None,
             more: None,
             names: Names::default(),
         }
@@ -131,6 +136,7 @@ impl Reply {
         self.live = false;
         self.opt = None;
         self.error = None;
+        self.why = None;
         self.more = None;
     }
 

@@ -78,11 +78,11 @@ impl Reply {
         }
         // Without compression no record depends on the octets of the question.
         let plain: Vec<Plain> = self.records().map(Plain::of).collect();
-        let (rcode, flags, opt, live) = (self.rcode, self.flags(), self.opt.take(), self.live);
+        let (rcode, flags, opt, live, why) = (self.rcode, self.flags(), self.opt.take(), self.live, self.why);
         let (id, opcode) = (wire::u16_at(&self.wire, 0).unwrap_or(0), Opcode((flags >> 11) as u8 & 15));
         self.start(id, opcode, flags, question);
         self.set_flags(!0, flags);
-        (self.rcode, self.opt, self.live) = (rcode, opt, live);
+        (self.rcode, self.opt, self.live, self.why) = (rcode, opt, live, why);
         lead(self);
         for Plain { section, kind, ttl, owner, data } in plain {
             if let Some(owner) = NameRef::read(&owner) {

@@ -95,6 +95,28 @@ impl Reload for Control {
     }
 }
 
+impl Control {
+    /// Reads and sets up the configuration, with the state that the one `before` leaves.
+    fn build(self: &Arc<Self>, clock: Clock, before: &[Arc<Carried>]) -> Result<Instance, String> {
+        let corefile = self.origin.parse(&self.table).map_err(|e| self.with_mistakes_of_setup(e, clock.clone()))?;
+        for warning in &corefile.warnings {
+            tracing::warn!("{warning}");
+        }
+        let world = World::new(clock, Carry::from_before(before), self.clone());
+        Instance::build(&self.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))
+    }
+
+    /// Adds what set-up finds in the rest of a configuration that has directives which do not exist, so that all is told at once.
+    fn with_mistakes_of_setup(self: &Arc<Self>, found: String, clock: Clock) -> String {
+        let Some(corefile) = self.origin.parse_any() else { return found };
+        let world = World::new(clock, Carry::default(), self.clone());
+        match Instance::build(&self.table, &corefile, world) {
+            Ok(_) => found,
+            Err(more) => format!("{found}\n{}", source::lines(&more)),
+        }
+    }
+}
+
 /// Starting.
 impl Running {
     /// Reads the configuration and starts to serve it.
@@ -118,7 +140,7 @@ impl Running {
             failures: mpsc::unbounded_channel(),
             reloads,
         };
-        let mut instance = running.build()?;
+        let mut instance = running.build().await?;
         running.http.apply(std::mem::take(&mut instance.mounts)).await?;
         let opened = running.prepare(&mut instance).await?;
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -131,25 +153,12 @@ impl Running {
         Ok(running)
     }
 
-    /// Reads and sets up the configuration.
-    fn build(&self) -> Result<Instance, String> {
-        let corefile = self.control.origin.parse(&self.control.table).map_err(|e| self.with_mistakes_of_setup(e))?;
-        for warning in &corefile.warnings {
-            tracing::warn!("{warning}");
-        }
-        let carry = Carry::from_before(&self.generation.carried);
-        let world = World::new(self.clock.clone(), carry, self.control.clone());
-        Instance::build(&self.control.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))
-    }
-
-    /// Adds what set-up finds in the rest of a configuration that has directives which do not exist, so that all is told at once.
-    fn with_mistakes_of_setup(&self, found: String) -> String {
-        let Some(corefile) = self.control.origin.parse_any() else { return found };
-        let world = World::new(self.clock.clone(), Carry::default(), self.control.clone());
-        match Instance::build(&self.control.table, &corefile, world) {
-            Ok(_) => found,
-            Err(more) => format!("{found}\n{}", source::lines(&more)),
-        }
+    /// Reads and sets up the configuration, on a thread of its own: directives may look up names and read large files, while
+    /// probes and everything else in the background goes on.
+    async fn build(&self) -> Result<Instance, String> {
+        let (control, clock, before) = (self.control.clone(), self.clock.clone(), self.generation.carried.clone());
+        let built = tokio::task::spawn_blocking(move || control.build(clock, &before)).await;
+        built.unwrap_or_else(|e| Err(format!("cannot set up the configuration: {e}")))
     }
 
     /// Does what can fail: waits for what has to be waited for, and opens the sockets that are not open yet.
@@ -292,7 +301,8 @@ impl Running {
     }
 
     async fn try_reload(&mut self, signals: &mut Signals) -> Result<(), String> {
-        let mut instance = self.build()?;
+        let built = signals.unless_ended(self.build()).await;
+        let mut instance = built.unwrap_or_else(|| Err("the server ends".into()))?;
         // What has to be waited for may take long; the order to end does not wait for it.
         let prepared = signals.unless_ended(self.prepare(&mut instance)).await;
         let opened = prepared.unwrap_or_else(|| Err("the server ends".into()))?;

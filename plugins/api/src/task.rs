@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Tells background work to end: when [`StopSource::stop`] is called, or its source is dropped.
@@ -88,6 +89,18 @@ thread_local! {
 /// For the daemon: the calling thread has a runtime, and `host` begins work on it.
 pub fn set_host(host: Host) {
     HOST.set(Some(host));
+}
+
+/// Does work that blocks, and may block for long, on a thread of its own; `None` where it takes longer than `limit`, or fails.
+/// The thread is left to itself then. For set-up, which has no other way to wait for something that knows no limit.
+pub fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, result) = std::sync::mpsc::channel();
+    let all = move || {
+        // Nobody waits for it any more: then it does not matter.
+        let _ = done.send(work());
+    };
+    let _left_to_itself = std::thread::Builder::new().spawn(all).ok()?;
+    result.recv_timeout(limit).ok()
 }
 
 /// Background work that has not begun.
@@ -181,6 +194,14 @@ mod tests {
     use super::*;
     use std::rc::Rc;
     use std::task::{Context, Waker};
+
+    #[test]
+    fn what_takes_too_long_is_left_to_itself() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        assert_eq!(within(Duration::from_millis(10), move || held.recv()), None);
+        drop(release);
+        assert_eq!(within(Duration::from_secs(60), || 7), Some(7));
+    }
 
     #[test]
     fn work_ends_with_its_handle() {

@@ -6,12 +6,14 @@
 
 mod connection;
 mod health;
+mod lookup;
 mod message;
 mod metrics;
 mod policy;
 mod pool;
 mod random;
 mod resolve;
+mod servers;
 mod setup;
 mod target;
 #[cfg(test)]

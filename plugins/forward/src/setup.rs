@@ -5,13 +5,14 @@ use crate::health::Check;
 use crate::metrics::Directive;
 use crate::policy::Policy;
 use crate::pool::Keep;
+use crate::resolve::Resolvers;
 use crate::target::{self, Refusal, Target};
 use crate::upstream::{Settings, Upstream};
 use crate::{Forward, Protocol};
 use api::corefile::value::{names, split_host_port, zones};
 use api::corefile::{ConfigError, Cursor};
 use api::gotext::{GoDuration, parse_int, parse_uint, quote};
-use api::{Name, Rcode, Setup};
+use api::{Clock, Name, Rcode, Setup};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
     let mut stanzas = Vec::new();
     while c.next() {
-        stanzas.push(Stanza::read(&mut c)?);
+        stanzas.push(Stanza::read(&mut c, setup.clock())?);
     }
     if let Some(why) = stanzas.iter().find_map(|s| target::too_many(s.arguments)) {
         return Err(c.bare(why));
@@ -92,7 +93,7 @@ impl Default for Stanza {
 
 impl Stanza {
     /// Reads a stanza; the cursor is on the directive's name.
-    fn read(c: &mut Cursor<'_>) -> Result<Stanza, ConfigError> {
+    fn read(c: &mut Cursor<'_>, clock: Clock) -> Result<Stanza, ConfigError> {
         let Some([from]) = c.args() else { return Err(c.arg_err()) };
         let mut stanza = Stanza { from: read_from(c, from)?, ..Stanza::default() };
         let to = c.remaining_args();
@@ -107,7 +108,7 @@ impl Stanza {
             return Err(c.bare(format!("max_age ({max_age}) must not be less than expire ({expire})")));
         }
         (stanza.targets, stanza.arguments) =
-            target::targets(&to, &stanza.resolvers).map_err(|refusal| match refusal {
+            target::targets(&to, &Resolvers::new(&stanza.resolvers, clock)).map_err(|refusal| match refusal {
                 Refusal::Words(words) => c.bare(words),
                 Refusal::NotYet(transport) => not_yet(c, &format!("an upstream over {}://", transport.name())),
             })?;

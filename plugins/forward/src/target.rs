@@ -1,11 +1,11 @@
 //! What TO says: addresses of upstreams, files that name them, host names.
 
-use crate::resolve::{self, Resolvers};
+use crate::resolve::Resolvers;
+use crate::servers;
 use api::Name;
 use api::corefile::Transport;
 use api::corefile::value::split_host_port;
 use api::gotext::quote;
-use std::io::Read;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// Where an upstream is.
@@ -41,7 +41,7 @@ pub fn targets(to: &[&str], resolvers: &Resolvers) -> Result<(Vec<Target>, usize
     for argument in &arguments {
         for (transport, label, zone) in argument.upstreams(resolvers).map_err(Refusal::Words)? {
             let target = check(transport, label, &zone)?;
-            if !found.iter().any(|f| f.label == target.label) {
+            if !found.contains(&target) {
                 found.push(target);
             }
         }
@@ -102,9 +102,9 @@ impl<'a> Argument<'a> {
             return Ok(Some(Argument::Address(transport, join(ip, port), zone.to_owned())));
         }
         let file = if port.is_some() { address } else { host };
-        match std::fs::File::open(file) {
-            Ok(file) => Ok(Some(name_servers(file)).filter(|servers| !servers.is_empty()).map(Argument::File)),
-            Err(_) => Argument::host(argument, transport, address).map(Some),
+        match servers::of_file(file) {
+            Some(servers) => Ok(Some(servers).filter(|servers| !servers.is_empty()).map(Argument::File)),
+            None => Argument::host(argument, transport, address).map(Some),
         }
     }
 
@@ -130,8 +130,8 @@ impl<'a> Argument<'a> {
                 Ok(servers.iter().map(server).collect())
             }
             Argument::Host { transport, name, port } => {
-                let addresses = resolve::addresses(name, resolvers)
-                    .map_err(|why| format!("failed to resolve {}: {why}", quote(name)))?;
+                let addresses =
+                    resolvers.addresses(name).map_err(|why| format!("failed to resolve {}: {why}", quote(name)))?;
                 Ok(addresses.iter().map(|a| (*transport, join(&a.to_string(), port), String::new())).collect())
             }
         }
@@ -184,42 +184,31 @@ fn address(label: &str, zone: &str) -> Result<SocketAddr, String> {
         _ => return Err(format!("lookup udp/{port}: unknown port")),
     };
     match ip {
-        IpAddr::V6(ip) if !zone.is_empty() => Ok(SocketAddrV6::new(ip, port, 0, interface(zone)).into()),
+        IpAddr::V6(ip) if !zone.is_empty() => {
+            let missing = || format!("no network interface {}", quote(zone));
+            // Other addresses mean the same everywhere.
+            let everywhere = (!ip.is_unicast_link_local()).then_some(0);
+            let interface = interface(zone).or(everywhere).ok_or_else(missing)?;
+            Ok(SocketAddrV6::new(ip, port, 0, interface).into())
+        }
         ip => Ok(SocketAddr::new(ip, port)),
     }
 }
 
-/// The number of a network interface; 0 where there is none.
-fn interface(zone: &str) -> u32 {
+/// The number of a network interface that is there now.
+fn interface(zone: &str) -> Option<u32> {
     let named = || std::fs::read_to_string(format!("/sys/class/net/{zone}/ifindex")).ok()?.trim().parse().ok();
     let plain = !zone.contains('/') && zone != "..";
-    zone.parse().ok().or_else(|| named().filter(|_| plain)).unwrap_or(0)
+    zone.parse().ok().or_else(|| named().filter(|_| plain))
 }
-
-/// The name servers of a resolv.conf, as they stand there; none where it cannot be read.
-fn name_servers(file: impl Read) -> Vec<String> {
-    let mut text = Vec::new();
-    if file.take(MAX_FILE).read_to_end(&mut text).is_err() {
-        return Vec::new();
-    }
-    let text = String::from_utf8_lossy(&text);
-    let lines = text.lines().filter(|line| !line.starts_with([';', '#']));
-    let server = |line: &str| {
-        let mut words = line.split_whitespace();
-        (words.next() == Some("nameserver")).then(|| words.next().map(str::to_owned)).flatten()
-    };
-    lines.filter_map(server).collect()
-}
-
-/// Octets that are read of a file.
-const MAX_FILE: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::Clock;
 
     fn found(to: &[&str]) -> Result<Vec<String>, Refusal> {
-        let targets = targets(to, &Resolvers::default())?.0;
+        let targets = targets(to, &Resolvers::new(&[], Clock::system()))?.0;
         let text = |t: Target| match t.address {
             Ok(address) if address.to_string() == t.label => t.label,
             address => format!("{} {address:?}", t.label),
@@ -237,6 +226,8 @@ mod tests {
             ("[::1]:54", "[::1]:54"),
             ("fe80::1%7", "[fe80::1]:53 Ok([fe80::1%7]:53)"),
             ("[fe80::1%7]:54", "[fe80::1]:54 Ok([fe80::1%7]:54)"),
+            ("fe80::1%nosuch", "[fe80::1]:53 Err(\"no network interface \\\"nosuch\\\"\")"),
+            ("2001:db8::1%nosuch", "[2001:db8::1]:53"),
             ("127.0.0.1:", "127.0.0.1: Ok(127.0.0.1:0)"),
             ("127.0.0.1:x", "127.0.0.1:x Err(\"lookup udp/x: unknown port\")"),
             ("127.0.0.1:99999", "127.0.0.1:99999 Err(\"address 99999: invalid port\")"),
@@ -244,6 +235,7 @@ mod tests {
         ] {
             assert_eq!(found(&[to]), Ok(vec![want.to_owned()]), "{to}");
         }
+        assert_eq!(found(&["fe80::1%7", "fe80::1%8"]).map(|found| found.len()), Ok(2), "on two networks");
         assert_eq!(found(&["::1", "127.0.0.1", "[::1]:53"]), Ok(vec!["[::1]:53".into(), "127.0.0.1:53".into()]));
     }
 
@@ -270,15 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn files() {
-        let text = "# a comment\n;nameserver 1.1.1.1\nsearch x\nnameserver 10.0.0.1\n nameserver\tfe80::1%9 rest\nnameserver\n";
-        assert_eq!(name_servers(text.as_bytes()), ["10.0.0.1", "fe80::1%9"]);
+    fn servers_of_files() {
         let file = Argument::File(vec!["fe80::1%9".into(), "127.0.0.1:54".into()]);
         let want = [
             (Transport::Dns, "[fe80::1]:53".into(), "9".into()),
             (Transport::Dns, "[127.0.0.1:54]:53".into(), String::new()),
         ];
-        assert_eq!(file.upstreams(&Resolvers::default()), Ok(want.to_vec()));
+        assert_eq!(file.upstreams(&Resolvers::new(&[], Clock::system())), Ok(want.to_vec()));
         assert_eq!(address("[127.0.0.1:54]:53", ""), Err("lookup 127.0.0.1:54: no such host".into()));
     }
 }

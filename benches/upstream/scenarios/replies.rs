@@ -1,0 +1,60 @@
+//! Replies that are not the right ones, and those that ask to be asked otherwise.
+
+use super::{SECOND, World, fresh};
+use crate::load::Plan;
+use crate::message::{Edns, GOOD, Question};
+use crate::report::{Row, share};
+use crate::tally::Tally;
+use crate::upstream::{Fault, Forgery};
+use crate::{Bench, Subject};
+use std::time::Duration;
+
+/// Before each good reply comes one that is not its own.
+pub fn forged(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
+    let ways = [
+        ("question", Forgery::OtherQuestion),
+        ("no question", Forgery::NoQuestion),
+        ("QR clear", Forgery::NoReply),
+        ("cut body", Forgery::CutBody),
+        ("id", Forgery::WrongId),
+        ("port", Forgery::OtherPort),
+        ("owner", Forgery::OtherOwner),
+    ];
+    let world = World::start(bench, subject, 1)?;
+    world.upstreams[0].slow_down(Duration::from_millis(20));
+    let row = |(name, forgery)| {
+        world.upstreams[0].behave(Fault::Forges(forgery));
+        let plan = Plan::default().add(0, 250, (Duration::ZERO, SECOND), fresh(&format!("{forgery:?}")));
+        let tally = plan.run(bench.runtime.handle(), world.server.address()).all();
+        answered(&format!("forged {name}"), subject, &tally)
+    };
+    Ok(ways.into_iter().map(row).collect())
+}
+
+/// Replies over UDP are truncated.
+pub fn truncated(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
+    let world = World::with(bench, subject, 1, |block| block.property("prefer_udp"))?;
+    world.upstreams[0].behave(Fault::Truncates);
+    let plan = Plan::default().add(0, 500, (Duration::ZERO, bench.part / 2), fresh("truncated"));
+    let tally = plan.run(bench.runtime.handle(), world.server.address()).all();
+    Ok(vec![answered("tc", subject, &tally)])
+}
+
+/// The upstream takes OPT records for a mistake.
+pub fn edns(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
+    let world = World::start(bench, subject, 1)?;
+    world.upstreams[0].behave(Fault::RefusesEdns);
+    let question = |n| {
+        let edns = Some([Edns::Plain, Edns::DnssecOk][n % 2]);
+        (Question { edns, ..Question::a(format!("edns-{n}.example.org")) }, GOOD)
+    };
+    let plan = Plan::default().add(0, 500, (Duration::ZERO, bench.part / 2), question);
+    let tally = plan.run(bench.runtime.handle(), world.server.address()).all();
+    Ok(vec![answered("edns", subject, &tally)])
+}
+
+fn answered(scenario: &str, subject: &Subject, tally: &Tally) -> Row {
+    Row::new(scenario, &subject.name, tally)
+        .note(format!("{} % bad", share(tally.bad(), tally.asked)))
+        .none_of("bad outcomes", tally.bad())
+}

@@ -83,11 +83,6 @@ impl Running {
         sleep(time.saturating_sub(self.shared.begin.elapsed()));
     }
 
-    /// When it began.
-    pub fn begin(&self) -> Instant {
-        self.shared.begin
-    }
-
     /// Waits until all is asked, and answered or lost.
     pub fn finish(self) -> Outcomes {
         self.sender.join().expect("all is sent");

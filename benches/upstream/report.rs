@@ -107,6 +107,9 @@ pub fn share(part: usize, all: usize) -> String {
 
 /// A duration in milliseconds.
 pub fn milliseconds(duration: Duration) -> String {
+    if duration == Duration::MAX {
+        return "more than all".into();
+    }
     let all = duration.as_secs_f64() * 1e3;
     if all < 10.0 { format!("{all:.2}") } else { format!("{all:.0}") }
 }

@@ -20,38 +20,56 @@ pub fn loss(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
 }
 
 /// A way to be away.
-type Death = (&'static str, fn(&Upstream), fn(&Upstream));
+struct Death {
+    name: &'static str,
+    kill: fn(&Upstream),
+    revive: fn(&Upstream),
+    /// How many messages it has got, and those that found its port closed.
+    packets: fn(&Upstream) -> usize,
+}
 
 const DEATHS: [Death; 2] = [
-    ("black hole", |upstream| upstream.behave(Fault::BlackHole), |upstream| upstream.behave(Fault::None)),
-    ("port closed", Upstream::close, Upstream::open),
+    Death {
+        name: "black hole",
+        kill: |upstream| upstream.behave(Fault::BlackHole),
+        revive: |upstream| upstream.behave(Fault::None),
+        packets: Upstream::count,
+    },
+    Death { name: "port closed", kill: Upstream::close, revive: Upstream::open, packets: |_| refused_datagrams() },
 ];
+
+/// Datagrams that found a port of this machine closed, whoever sent them.
+fn refused_datagrams() -> usize {
+    let all = std::fs::read_to_string("/proc/net/snmp").unwrap_or_default();
+    let udp = all.lines().filter(|line| line.starts_with("Udp: ")).nth(1);
+    udp.and_then(|line| line.split(' ').nth(2)?.parse().ok()).unwrap_or_default()
+}
 
 /// One of two upstreams dies and recovers.
 pub fn dead(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
-    DEATHS.iter().map(|death| dead_by(bench, subject, *death)).collect()
+    DEATHS.iter().map(|death| dead_by(bench, subject, death)).collect()
 }
 
-fn dead_by(bench: &Bench, subject: &Subject, (name, kill, revive): Death) -> Result<Row, String> {
+fn dead_by(bench: &Bench, subject: &Subject, death: &Death) -> Result<Row, String> {
     let world = World::start(bench, subject, 2)?;
     let victim = &world.upstreams[0];
     let (alive, dies, back) = (SECOND, SECOND + bench.part / 2, SECOND + bench.part * 3 / 2);
+    let detected = (SECOND * 2).min((back - dies) / 2);
     let load = steadily(1000, back + SECOND * 2).start(bench.runtime.handle(), world.server.address());
     load.until(dies);
-    kill(victim);
+    (death.kill)(victim);
+    load.until(dies + detected);
+    let before = (death.packets)(victim);
     load.until(back);
-    let before = victim.take();
+    let late = (death.packets)(victim) - before;
     let recovered = Instant::now();
-    revive(victim);
-    let begin = load.begin();
+    (death.revive)(victim);
     let outcomes = load.finish();
     let (both, one) = (outcomes.between(alive, dies), outcomes.between(dies, back));
     let added = one.latency(0.99).saturating_sub(both.latency(0.99));
-    let detected = (SECOND * 2).min((back - dies) / 2);
-    let late = before.iter().filter(|a| a.at > begin + dies + detected).count();
     let seconds = (back - dies - detected).as_secs_f64();
     let returned = returned(&victim.take(), recovered);
-    let row = Row::new(&format!("dead {name}"), &subject.name, &one)
+    let row = Row::new(&format!("dead {}", death.name), &subject.name, &one)
         .note(format!("p99 with both {} ms", milliseconds(both.latency(0.99))))
         .note(format!("{:.1} packets/s to the dead", late as f64 / seconds))
         .note(format!("used again after {}", returned.map_or("never".into(), |r| format!("{} ms", milliseconds(r)))))
@@ -71,22 +89,22 @@ fn returned(arrivals: &[Arrival], since: Instant) -> Option<Duration> {
 
 /// The only upstream is away for three seconds.
 pub fn restart(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
-    DEATHS.iter().map(|death| restart_by(bench, subject, *death)).collect()
+    DEATHS.iter().map(|death| restart_by(bench, subject, death)).collect()
 }
 
-fn restart_by(bench: &Bench, subject: &Subject, (name, kill, revive): Death) -> Result<Row, String> {
+fn restart_by(bench: &Bench, subject: &Subject, death: &Death) -> Result<Row, String> {
     let world = World::start(bench, subject, 1)?;
     let upstream = &world.upstreams[0];
     let (away, back, end) = (SECOND, SECOND * 4, SECOND * 4 + bench.part.max(SECOND * 2));
     let load = steadily(1000, end).start(bench.runtime.handle(), world.server.address());
     load.until(away);
-    kill(upstream);
+    (death.kill)(upstream);
     load.until(back);
-    revive(upstream);
+    (death.revive)(upstream);
     let outcomes = load.finish();
     let (gone, first) = (outcomes.between(away, back), outcomes.between(back, back + SECOND));
     let after = outcomes.between(back + SECOND, end);
-    let row = Row::new(&format!("restart {name}"), &subject.name, &after)
+    let row = Row::new(&format!("restart {}", death.name), &subject.name, &after)
         .note(format!("while away {} of {} good", gone.good, gone.asked))
         .note(format!("in the first second {} of {} good", first.good, first.asked))
         .none_of("bad outcomes after the first second", after.bad());

@@ -49,18 +49,19 @@ struct World {
 impl World {
     /// With so many upstreams, and a cache, as the Corefile of most clusters has it.
     fn start(bench: &Bench, subject: &Subject, upstreams: usize) -> Result<World, String> {
-        World::with(bench, subject, upstreams, |block| block.line("cache 30"))
+        World::with(bench, subject, upstreams, GOOD_MANNERS, |block| block.line("cache 30"))
     }
 
-    /// With what else is to be in the block.
+    /// With upstreams that behave like this, and what else is to be in the block.
     fn with(
         bench: &Bench,
         subject: &Subject,
         upstreams: usize,
+        manners: Manners,
         more: impl FnOnce(Block) -> Block,
     ) -> Result<World, String> {
         let upstreams: Vec<Upstream> =
-            (0..upstreams).map(|_| Upstream::start(bench.runtime.handle(), GOOD_MANNERS)).collect();
+            (0..upstreams).map(|_| Upstream::start(bench.runtime.handle(), manners)).collect();
         let addresses: Vec<String> = upstreams.iter().map(Upstream::address).collect();
         let block = more(Block::forward(addresses.iter().map(String::as_str)));
         let server = Server::start(bench, subject, &block)?;
@@ -81,4 +82,6 @@ fn steadily(rate: u32, until: Duration) -> Plan {
 /// How long the way to an upstream and back takes.
 const ROUND_TRIP: Duration = Duration::from_millis(10);
 const GOOD_MANNERS: Manners = Manners { round_trip: ROUND_TRIP, fault: Fault::None };
+/// One that a server knows to be slow, and does not ask twice for that.
+const SLOW_MANNERS: Manners = Manners { round_trip: Duration::from_millis(200), fault: Fault::None };
 const SECOND: Duration = Duration::from_secs(1);

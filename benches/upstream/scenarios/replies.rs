@@ -1,6 +1,6 @@
 //! Replies that are not the right ones, and those that ask to be asked otherwise.
 
-use super::{SECOND, World, fresh};
+use super::{GOOD_MANNERS, SECOND, World, fresh};
 use crate::load::Plan;
 use crate::message::{Edns, GOOD, Question};
 use crate::report::{Row, share};
@@ -33,7 +33,7 @@ pub fn forged(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
 
 /// Replies over UDP are truncated.
 pub fn truncated(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
-    let world = World::with(bench, subject, 1, |block| block.property("prefer_udp"))?;
+    let world = World::with(bench, subject, 1, GOOD_MANNERS, |block| block.property("prefer_udp"))?;
     world.upstreams[0].behave(Fault::Truncates);
     let plan = Plan::default().add(0, 500, (Duration::ZERO, bench.part / 2), fresh("truncated"));
     let tally = plan.run(bench.runtime.handle(), world.server.address()).all();

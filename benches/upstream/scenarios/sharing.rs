@@ -1,6 +1,6 @@
 //! One question of many clients, and many questions of one server.
 
-use super::{World, fresh};
+use super::{SLOW_MANNERS, World, fresh};
 use crate::load::{Plan, one_by_one};
 use crate::message::{AAAA, Edns, GOOD, HESIOD, Question};
 use crate::report::Row;
@@ -10,9 +10,7 @@ use crate::{Bench, Subject};
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// How long the upstream takes, so that all have asked before it answers.
-const SLOW: Duration = Duration::from_millis(200);
-/// How long it takes to ask: no more than any server needs to read the questions.
+/// How long it takes to ask: all have asked before the upstream answers, and any server can read that fast.
 const AT_ONCE: Duration = Duration::from_millis(80);
 /// Clients that ask at once.
 const CLIENTS: u32 = 1000;
@@ -36,9 +34,8 @@ fn crowd(
     question: impl Fn(usize) -> (Question, [u8; 4]),
     expected: usize,
 ) -> Result<Row, String> {
-    let world = World::with(bench, subject, 1, |block| block)?;
+    let world = World::with(bench, subject, 1, SLOW_MANNERS, |block| block)?;
     let upstream = &world.upstreams[0];
-    upstream.slow_down(SLOW);
     upstream.take();
     let plan = Plan::default().add(0, per_second(CLIENTS, AT_ONCE), (Duration::ZERO, AT_ONCE), question);
     let tally = plan.run(bench.runtime.handle(), world.server.address()).all();
@@ -85,7 +82,9 @@ pub fn ports(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
     upstream.take();
     one_by_one(world.server.address(), (0..QUESTIONS).map(|n| Question::a(format!("one-{n}.example.org"))));
     let one_by_one = questions(upstream.take());
-    upstream.slow_down(SLOW);
+    let world = World::with(bench, subject, 1, SLOW_MANNERS, |block| block)?;
+    let upstream = &world.upstreams[0];
+    upstream.take();
     let plan = Plan::default().add(0, per_second(QUESTIONS, AT_ONCE), (Duration::ZERO, AT_ONCE), fresh("many"));
     let tally = plan.run(bench.runtime.handle(), world.server.address()).all();
     Ok(vec![

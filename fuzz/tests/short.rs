@@ -1,7 +1,7 @@
 //! A short run of every target: see README.md.
 
 use poddns_fuzz::run;
-use poddns_fuzz::targets::{corefile, events, expressions, packet, upstream};
+use poddns_fuzz::targets::{corefile, events, expressions, hostile, packet, upstream};
 
 #[test]
 fn packets() {
@@ -17,6 +17,12 @@ fn corefiles() {
 #[test]
 fn upstream_replies() {
     run("upstream", upstream::take_over);
+}
+
+#[test]
+fn what_clients_get_of_upstream_replies() {
+    let mut server = hostile::Server::start();
+    run("upstream", |message| server.ask(message));
 }
 
 #[test]

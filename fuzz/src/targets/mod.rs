@@ -3,5 +3,6 @@
 pub mod corefile;
 pub mod events;
 pub mod expressions;
+pub mod hostile;
 pub mod packet;
 pub mod upstream;

@@ -5,6 +5,8 @@
 //! connections are kept by each worker for itself (`pool`); only an upstream's health is shared (`health`).
 
 mod connection;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod lookup;
 mod message;

@@ -36,10 +36,10 @@ impl Resolvers {
     /// # Errors
     /// There are none, in CoreDNS's words.
     pub fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
-        if self.asked.is_empty() { self.from_system(name) } else { self.from_resolvers(name) }
+        if self.asked.is_empty() { self.ask_system(name) } else { self.ask_resolvers(name) }
     }
 
-    fn from_system(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+    fn ask_system(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let unknown = || format!("lookup {name}: no such host");
         // What ends in a number is an address to C's library, which takes `127.1` for one.
         let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
@@ -53,7 +53,7 @@ impl Resolvers {
         Ok(each_once(found.map_err(|_| unknown())?))
     }
 
-    fn from_resolvers(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+    fn ask_resolvers(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let none = |why: &str| format!("no addresses found for {}{why}", quote(name));
         let question = Name::from_text(name).map_err(|e| none(&format!(": {e}")))?;
         let mut why = String::new();

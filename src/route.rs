@@ -16,6 +16,8 @@ pub struct Router {
     /// Where each zone stands in `zones`; asked where there are too many to look through.
     index: HashMap<Box<[u8]>, usize>,
     sites: Vec<Site>,
+    /// The plugins of the block, for each of the sites.
+    chains: Vec<Arc<Chain>>,
     /// What tells values about queries, for each of the sites.
     metadata: Vec<Option<Arc<dyn Metadata>>>,
     any_class: bool,
@@ -54,8 +56,9 @@ impl Router {
         let any_class = blocks.iter().any(|(_, block, _)| block.any_class);
         let mut routes: HashMap<Box<[u8]>, Vec<Route>> = HashMap::new();
         let mut sites = Vec::new();
-        let mut metadata = Vec::new();
+        let (mut chains, mut metadata) = (Vec::new(), Vec::new());
         for (name, block, site) in blocks {
+            chains.push(block.chain.clone());
             metadata.push(block.metadata.clone());
             routes.entry(name).or_default().push(Route { block, site: sites.len() });
             sites.push(site);
@@ -63,7 +66,7 @@ impl Router {
         let mut zones: Vec<Zone> = routes.into_iter().map(|(name, routes)| Zone { name, routes }).collect();
         zones.sort_by_cached_key(|z| std::cmp::Reverse(z.name().labels().count()));
         let index = zones.iter().enumerate().map(|(i, z)| (z.name.clone(), i)).collect();
-        Router { zones, index, sites, metadata, any_class, metrics: metrics::Listener::new(label) }
+        Router { zones, index, sites, chains, metadata, any_class, metrics: metrics::Listener::new(label) }
     }
 
     /// Takes a query as far as it goes without waiting.
@@ -209,5 +212,17 @@ impl Server for Router {
                 q
             }),
         }
+    }
+
+    fn answer_below(&self, site: usize, directive: &'static str, mut q: Box<Query>) -> Answering {
+        let Some(chain) = self.chains.get(site).cloned() else { return Box::pin(std::future::ready(q)) };
+        Box::pin(async move {
+            if let Some(at) = chain.links().iter().position(|link| link.name == directive)
+                && let Run::Wait(at) = chain.run_below(&mut q, at)
+            {
+                let _panicked_or_done = chain.finish(&mut q, at).await;
+            }
+            q
+        })
     }
 }

@@ -58,6 +58,13 @@ impl Chain {
         self.guard(q, |q| self.down(q, 0))
     }
 
+    /// Takes a query as far as it goes without waiting through the plugins below plugin `at`; its reply goes up to that one and no
+    /// further, also from [`Chain::finish`].
+    pub fn run_below(&self, q: &mut Query, at: usize) -> Run {
+        q.floor = at + 1;
+        self.guard(q, |q| self.down(q, at + 1))
+    }
+
     /// Takes a query that stopped at plugin `at` to its end; never returns [`Run::Wait`].
     pub async fn finish(&self, q: &mut Query, mut at: usize) -> Run {
         loop {
@@ -96,7 +103,7 @@ impl Chain {
     }
 
     fn up(&self, q: &mut Query, mut at: usize) -> Run {
-        while at > 0 {
+        while at > q.floor {
             at -= 1;
             match self.links[at].plugin.reply(q) {
                 Ok(Step::Done) => (),

@@ -109,12 +109,14 @@ pub struct Query {
     packet: Vec<u8>,
     question_end: usize,
     notes: Vec<(TypeId, Box<dyn Any + Send>)>,
-    site: usize,
+    pub(crate) site: usize,
     /// The site whose block knows values about the query, once a block with `metadata` was tried for it.
     described_at: Option<usize>,
     /// Values that plugins left about it on its way.
     described: Vec<(&'static str, String)>,
     server: Option<Arc<dyn Server>>,
+    /// The plugin that its reply goes up to.
+    pub(crate) floor: usize,
     pub(crate) turns: u8,
     pub(crate) depth: u8,
     /// Look-ups for the client's query, with all that they led to; there from the first one on.
@@ -144,6 +146,7 @@ impl Default for Query {
             described_at: None,
             described: Vec::new(),
             server: None,
+            floor: 0,
             turns: 0,
             depth: 0,
             lookups: OnceLock::new(),
@@ -189,6 +192,7 @@ impl Query {
         self.described.clear();
         self.deadline = None;
         self.explains = false;
+        self.floor = 0;
         self.turns = 0;
         self.depth = 0;
         self.lookups.take();

@@ -25,6 +25,11 @@ pub trait Server: Send + Sync {
 
     /// Takes a query through routing and chain, as if a client had asked; the reply is not sealed.
     fn answer(&self, q: Box<Query>) -> Answering;
+
+    /// Takes a query through the plugins below `directive` in the block of a site; see [`Query::run_below`].
+    fn answer_below(&self, _site: usize, _directive: &'static str, q: Box<Query>) -> Answering {
+        Box::pin(std::future::ready(q))
+    }
 }
 
 /// A query that comes back with its reply.
@@ -65,6 +70,17 @@ impl Query {
             Some(server) => Ok(server.answer(self.ask_too(name, rtype))),
         };
         async { Ok(asked?.await) }
+    }
+}
+
+impl Query {
+    /// Takes the query, a copy of another one, through the plugins below `directive` of the block that the other one came to;
+    /// the reply is not sealed. Nothing happens before the future is waited for.
+    pub fn run_below(self: Box<Self>, directive: &'static str) -> Answering {
+        match self.server().cloned() {
+            Some(server) => server.answer_below(self.site, directive, self),
+            None => Box::pin(std::future::ready(self)),
+        }
     }
 }
 

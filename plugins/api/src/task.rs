@@ -61,11 +61,23 @@ impl Default for StopSource {
 pub fn beside(directive: &'static str, work: impl Future<Output = ()> + Send + 'static) -> Result<Beside> {
     let source = StopSource::default();
     let mut stop = source.listen();
-    let work: Work = Box::pin(async move { stop.or(work).await.unwrap_or(()) });
+    begin(directive, Box::pin(async move { stop.or(work).await.unwrap_or(()) }))?;
+    Ok(Beside { _ends: source })
+}
+
+/// Like [`beside`], but without a handle: for work that comes to its end by itself, and whose end nobody waits for.
+///
+/// # Errors
+/// The thread has as much of it as it may have, or runs nothing but what it waits for.
+pub fn beside_to_its_end(directive: &'static str, work: impl Future<Output = ()> + Send + 'static) -> Result {
+    begin(directive, Box::pin(work))
+}
+
+fn begin(directive: &'static str, work: Work) -> Result {
     // While a thread ends it has no host any more.
     let taken = HOST.try_with(|host| host.borrow().as_ref().is_some_and(|host| host(directive, work)));
     match taken {
-        Ok(true) => Ok(Beside { _ends: source }),
+        Ok(true) => Ok(()),
         _ => Err(Error::msg("too much work beside the queries of this thread")),
     }
 }

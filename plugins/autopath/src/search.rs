@@ -1,7 +1,7 @@
 //! How far the search for one name has come.
 
 use api::name::NameBuf;
-use api::reply::Stored;
+use api::reply::{Again, Stored};
 use api::{NameRef, Query, Question, Rcode, ReplyOpt};
 
 /// Left in a query whose question is not the client's.
@@ -58,7 +58,8 @@ impl Search {
             Some(First::Bare(rcode)) => q.reply.bare(rcode),
             Some(First::Message(stored, question, opt, life)) => {
                 // It keeps the question that it answers: the domain as the path has it (CoreDNS behaviour).
-                q.reply.load(&stored, q.id(), &question);
+                let again = Again { id: q.id(), flags: (0, 0), ttl: None };
+                q.reply.load(&stored, again, &question);
                 q.reply.set_opt(opt);
                 if life == Life::Live {
                     q.reply.set_live();

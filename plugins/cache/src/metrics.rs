@@ -5,7 +5,8 @@ use api::Site;
 use api::metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Metric};
 
 /// All of them.
-pub static ALL: &[&dyn Metric] = &[&ENTRIES, &REQUESTS, &HITS, &MISSES, &DROPS, &EVICTIONS];
+pub static ALL: &[&dyn Metric] =
+    &[&ENTRIES, &REQUESTS, &HITS, &MISSES, &PREFETCHES, &REFUSED, &DROPS, &SERVED_STALE, &EVICTIONS];
 
 static ENTRIES: GaugeFamily = GaugeFamily::new(
     "coredns_cache_entries",
@@ -19,6 +20,21 @@ static HITS: CounterFamily =
 static MISSES: CounterFamily = CounterFamily::new(
     "coredns_cache_misses_total",
     "The count of cache misses. Deprecated, derive misses from cache hits/requests counters.",
+    &["server", "view", "zones"],
+);
+static PREFETCHES: CounterFamily = CounterFamily::new(
+    "coredns_cache_prefetch_total",
+    "The number of times the cache has prefetched a cached item.",
+    &["server", "view", "zones"],
+);
+static REFUSED: CounterFamily = CounterFamily::new(
+    "coredns_cache_prefetch_refused_total",
+    "The number of times an item was not prefetched because too many are being prefetched.",
+    &["server", "view", "zones"],
+);
+static SERVED_STALE: CounterFamily = CounterFamily::new(
+    "coredns_cache_served_stale_total",
+    "The number of requests served from stale cache entries.",
     &["server", "view", "zones"],
 );
 static DROPS: CounterFamily = CounterFamily::new(
@@ -38,8 +54,14 @@ pub struct Counters {
     pub requests: Counter,
     /// Queries for which there is none.
     pub misses: Counter,
+    /// Entries that are asked for again in the background.
+    pub prefetches: Counter,
+    /// Those that are not, because too many are.
+    pub refused: Counter,
     /// Replies to another question.
     pub drops: Counter,
+    /// Queries answered with what has expired.
+    pub served_stale: Counter,
     hits: [Counter; 2],
     evictions: [Counter; 2],
     entries: [Gauge; 2],
@@ -54,7 +76,10 @@ impl Counters {
         Counters {
             requests: plain(&REQUESTS),
             misses: plain(&MISSES),
+            prefetches: plain(&PREFETCHES),
+            refused: plain(&REFUSED),
             drops: plain(&DROPS),
+            served_stale: plain(&SERVED_STALE),
             hits: typed(&HITS),
             evictions: typed(&EVICTIONS),
             entries: TYPES.map(|side| ENTRIES.with(&[server, side, view, zones])),
@@ -74,7 +99,7 @@ impl Counters {
     /// Shows how many entries there are.
     pub fn show_entries(&self, store: &Store) {
         for side in [Side::Success, Side::Denial] {
-            self.entries[side as usize].set(store.len(side) as f64);
+            self.entries[side as usize].set(store.table(side).len() as f64);
         }
     }
 }

@@ -12,7 +12,7 @@ mod stored;
 
 pub use kind::Kind;
 pub use more::More;
-pub use stored::Stored;
+pub use stored::{Again, Stored};
 
 use crate::Error;
 use crate::codes::{Class, Opcode, Rcode, RecordType};

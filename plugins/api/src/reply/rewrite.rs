@@ -15,10 +15,13 @@ impl Reply {
         let mut entries = std::mem::take(&mut self.names.entries);
         std::mem::swap(&mut entries, &mut self.records);
 
-        let question_end = HEADER + self.question.get().as_bytes().len() + 4;
+        let name = self.question.get().as_bytes();
+        let question_end = HEADER + name.len() + 4;
         self.wire.clear();
-        self.wire.extend_from_slice(&old[..question_end]);
-        self.wire[6..HEADER].fill(0);
+        self.wire.extend_from_slice(&old[..6]);
+        self.wire.extend_from_slice(&[0; 6]);
+        self.wire.extend_from_slice(name);
+        self.wire.extend_from_slice(&old[question_end - 4..question_end]);
         self.records.clear();
         self.plain = question_end;
         self.names.begin(&self.wire);

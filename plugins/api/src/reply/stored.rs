@@ -2,52 +2,118 @@
 
 use super::*;
 
-/// A message without OPT record, as it was, ready to be sent again.
-#[derive(Debug)]
-pub struct Stored {
-    wire: Box<[u8]>,
-    records: Box<[Entry]>,
-    rcode: Rcode,
-    plain: usize,
+/// A message without OPT record, as it was, ready to be sent again: one allocation, not much larger than the message.
+#[derive(Clone, Debug)]
+pub struct Stored(Box<[u8]>);
+
+/// Octets in front of the message: the part of the code that the header has no room for, and, in three of them, how long the
+/// message is without compression.
+const FRONT: usize = 4;
+
+/// Its lower three octets. No message is longer: one of 64 KiB has some 5,000 records at the most.
+const PLAIN: u32 = 0xff_ffff;
+
+/// What is different in a message that is sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    /// ID of the message.
+    pub id: u16,
+    /// The header bits that are set anew, and to what; see [`flag`].
+    pub flags: (u16, u16),
+    /// TTL of all records, in seconds; `None`: as they are.
+    pub ttl: Option<u32>,
 }
 
 impl Stored {
-    /// Octets of memory that it takes.
+    /// Octets of memory that it takes, beside the value itself.
     pub fn size(&self) -> usize {
-        size_of::<Stored>() + self.wire.len() + size_of_val(&*self.records)
+        self.0.len()
     }
 
     /// The second header word.
     pub fn flags(&self) -> u16 {
-        wire::u16_at(&self.wire, 2).unwrap_or(0)
+        wire::u16_at(self.wire(), 2).unwrap_or(0)
+    }
+
+    /// The response code.
+    pub fn rcode(&self) -> Rcode {
+        Rcode(u16::from(self.0[0]) << 4 | self.flags() & flag::RCODE)
+    }
+
+    /// Whether it replies to this question, whatever its letters.
+    pub fn answers(&self, question: &Question) -> bool {
+        let name = question.name().as_bytes();
+        let end = HEADER + name.len();
+        let field = |at| wire::u16_at(self.wire(), at).unwrap_or(0);
+        // Lengths of labels have no case.
+        self.wire().get(HEADER..end).is_some_and(|own| own.eq_ignore_ascii_case(name))
+            && (field(end), field(end + 2)) == (question.rtype.0, question.class.0)
+    }
+
+    fn wire(&self) -> &[u8] {
+        &self.0[FRONT..]
     }
 }
 
 impl Reply {
     /// A copy of the message; `None` where there is none.
     pub fn store(&self) -> Option<Stored> {
-        self.is_message().then(|| Stored {
-            wire: self.wire.as_slice().into(),
-            records: self.records.as_slice().into(),
-            rcode: self.rcode,
-            plain: self.plain,
-        })
+        if !self.is_message() {
+            return None;
+        }
+        let mut octets = Vec::with_capacity(FRONT + self.wire.len());
+        octets.extend_from_slice(&(u32::from(self.rcode.0 >> 4) << 24 | self.plain as u32 & PLAIN).to_be_bytes());
+        octets.extend_from_slice(&self.wire);
+        Some(Stored(octets.into()))
     }
 
-    /// Makes `stored` the reply to a query with this ID and question: a copy, without allocating where the question is written
-    /// as it was then. Owners keep the letters that they have. What was there before is gone.
-    pub fn load(&mut self, stored: &Stored, id: u16, question: &Question) {
+    /// Makes `stored` the reply to `question`, one that it answers ([`Stored::answers`]). Owners keep the letters that they have.
+    /// Allocates nothing once the buffers have grown; what was there before is gone.
+    pub fn load(&mut self, stored: &Stored, again: Again, question: &Question) {
         self.clear();
         self.outcome = Outcome::Message;
-        self.wire.extend_from_slice(&stored.wire);
-        self.records.extend_from_slice(&stored.records);
-        (self.rcode, self.plain) = (stored.rcode, stored.plain);
-        self.set_id(id);
-        if let Some(name) = stored.wire.get(HEADER..).and_then(NameRef::read) {
-            self.question.set(name);
-            if name != question.original() {
-                self.set_question(question);
+        self.plain = (wire::u32_at(&stored.0, 0).unwrap_or(0) & PLAIN) as usize;
+        self.wire.extend_from_slice(stored.wire());
+        self.rcode = stored.rcode();
+        let (mask, bits) = again.flags;
+        let flags = stored.flags() & !mask | bits & mask;
+        self.wire[..2].copy_from_slice(&again.id.to_be_bytes());
+        self.wire[2..4].copy_from_slice(&flags.to_be_bytes());
+        self.question.set(question.original());
+        let end = HEADER + question.original().as_bytes().len();
+        self.index_again(end + 4, again.ttl);
+        if self.wire[HEADER..end] != *question.original().as_bytes() {
+            // The records are written behind the question as it stands in the reply now.
+            self.rearrange(0..self.records.len(), MAX_MESSAGE);
+        }
+    }
+
+    /// Finds the records from `at` on, which have been checked before, and sets their TTL where one is given.
+    fn index_again(&mut self, mut at: usize, ttl: Option<u32>) {
+        for (field, section) in [(6, Section::Answer), (8, Section::Authority), (10, Section::Additional)] {
+            for _ in 0..u16::from_be_bytes([self.wire[field], self.wire[field + 1]]) {
+                let start = at;
+                let fixed = end_of_name(&self.wire, at);
+                let head = &mut self.wire[fixed..fixed + 10];
+                if let Some(ttl) = ttl {
+                    head[4..8].copy_from_slice(&ttl.to_be_bytes());
+                }
+                let rtype = RecordType(u16::from_be_bytes([head[0], head[1]]));
+                let rdata = fixed + 10;
+                at = rdata + usize::from(u16::from_be_bytes([head[8], head[9]]));
+                self.records.push(Entry { start: start as u16, rdata: rdata as u16, end: at as u16, rtype, section });
             }
+        }
+    }
+}
+
+/// Where reading goes on behind the name at `at`.
+fn end_of_name(wire: &[u8], mut at: usize) -> usize {
+    loop {
+        match usize::from(wire[at]) {
+            0 => return at + 1,
+            0xc0.. => return at + 2,
+            length => at += length + 1,
         }
     }
 }
@@ -55,6 +121,8 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const AGAIN: Again = Again { id: 7, flags: (flag::AA, flag::AA), ttl: Some(30) };
 
     #[test]
     fn another_question_keeps_the_records() {
@@ -64,17 +132,22 @@ mod tests {
         for _ in 0..20 {
             reply.push(Section::Answer, Owner::Question, RecordType::TXT, 5, |d| d.text(&[b'x'; 255]));
         }
-        let stored = reply.store().unwrap();
-        for name in [&b"\0"[..], b"\x01B\x07Example\0", b"\x01b\x07example\0"] {
+        let (stored, plain) = (reply.store().unwrap(), reply.plain_len());
+        for name in [b"\x01B\x07Example\0", b"\x01b\x07example\0"] {
             question.set_name(NameRef::read(name).unwrap());
-            reply.load(&stored, 7, &question);
+            assert!(stored.answers(&question));
+            reply.load(&stored, AGAIN, &question);
+            assert_eq!(reply.bytes()[..4], [0, 7, 0x84, 0]);
+            assert_eq!(&reply.bytes()[HEADER..][..name.len()], name);
             let mut owner = Vec::new();
             for r in reply.records() {
                 owner.clear();
                 r.read_owner(&mut owner);
-                assert_eq!(owner, b"\x01b\x07example\0");
+                assert_eq!((&*owner, r.ttl()), (&b"\x01b\x07example\0"[..], 30));
             }
-            assert_eq!(reply.records().len(), 20);
+            assert_eq!((reply.records().len(), reply.plain_len()), (20, plain));
         }
+        question.set_name(NameRef::read(b"\x02bc\x07example\0").unwrap());
+        assert!(!stored.answers(&question));
     }
 }

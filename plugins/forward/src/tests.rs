@@ -1,5 +1,7 @@
 //! Exchanges with upstreams that are played by the tests, over real sockets.
 
+mod hostile;
+
 use super::PLUGIN;
 use api::task::{Carried, Carry};
 use api::test::{query, text, world};

@@ -90,8 +90,7 @@ impl Running {
         while patience.elapsed() < PATIENCE && self.shared.answered.load(Relaxed) < self.shared.plan.len() {
             sleep(Duration::from_millis(5));
         }
-        let outcomes =
-            self.shared.plan.iter().zip(&self.shared.marks).map(|(planned, mark)| mark.outcome(planned.stream));
+        let outcomes = self.shared.plan.iter().zip(&self.shared.marks).map(|(planned, mark)| mark.outcome(planned));
         Outcomes(outcomes.collect())
     }
 }
@@ -119,7 +118,7 @@ struct Mark {
 }
 
 impl Mark {
-    fn outcome(&self, stream: usize) -> Outcome {
+    fn outcome(&self, planned: &Planned) -> Outcome {
         let sent = Duration::from_nanos(self.sent.load(Relaxed));
         let replied = Duration::from_nanos(self.replied.load(Relaxed));
         let verdict = match self.verdict.load(Relaxed) {
@@ -129,7 +128,7 @@ impl Mark {
         };
         let took = replied.saturating_sub(sent);
         let reply = (!replied.is_zero() && took < PATIENCE).then_some((took, verdict));
-        Outcome { stream, asked: sent, reply }
+        Outcome { stream: planned.stream, asked: sent, late: sent.saturating_sub(planned.due), reply }
     }
 
     fn set(&self, now: u64, verdict: Verdict) {

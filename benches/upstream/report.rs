@@ -33,7 +33,9 @@ impl Row {
             milliseconds(tally.latency(0.99)),
             milliseconds(tally.latency(0.999)),
         );
-        Row { scenario: scenario.into(), server: server.into(), figures, notes: Vec::new(), bars: Vec::new() }
+        let row =
+            Row { scenario: scenario.into(), server: server.into(), figures, notes: Vec::new(), bars: Vec::new() };
+        if tally.late < LATE { row } else { row.note(format!("load up to {} ms late", milliseconds(tally.late))) }
     }
 
     /// Without figures: it could not be measured.
@@ -84,6 +86,9 @@ impl Row {
         (self.bars.len() - fails.len(), fails)
     }
 }
+
+/// A load that is later than that says little about the server.
+const LATE: Duration = Duration::from_millis(25);
 
 /// Whether bars are printed below a row.
 #[derive(Clone, Copy, PartialEq, Eq)]

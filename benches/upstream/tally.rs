@@ -12,7 +12,9 @@ pub struct Outcome {
     pub stream: usize,
     /// When it was sent, since the begin.
     pub asked: Duration,
-    /// How long after that the first reply came, and what it says; `None`: lost.
+    /// How long after it was due.
+    pub late: Duration,
+    /// How long after it was sent the first reply came, and what it says; `None`: lost.
     pub reply: Option<(Duration, Verdict)>,
 }
 
@@ -45,6 +47,8 @@ pub struct Tally {
     pub codes: BTreeMap<u8, usize>,
     pub wrong: usize,
     pub lost: usize,
+    /// The longest that a question was sent after it was due: the load was too much for who made it.
+    pub late: Duration,
     /// Sorted; a lost one has waited as long as anybody does.
     latencies: Vec<Duration>,
 }
@@ -54,6 +58,7 @@ impl Tally {
         let mut tally = Tally::default();
         for outcome in outcomes {
             tally.asked += 1;
+            tally.late = tally.late.max(outcome.late);
             match outcome.reply {
                 None => tally.lost += 1,
                 Some((_, Verdict::Good)) => tally.good += 1,

@@ -145,6 +145,32 @@ fn services_are_seen_from_outside_without_allocating() {
 }
 
 #[test]
+fn what_was_asked_before_is_answered_without_allocating() {
+    let elsewhere =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let answer = serde_json::json!({
+        "*": { "answer": ["a.example. 60 IN CNAME b.A.example.", "b.A.example. 60 IN A 192.0.2.1"] }
+    });
+    let script = serde_json::from_value(answer).expect("a script");
+    let upstream = elsewhere.block_on(testkit::Upstream::start(script)).expect("an upstream");
+    let properties = "prefetch 100000\n serve_stale 1h verify 1s";
+    let corefile =
+        format!(".:53 {{\n errors\n cache {{\n {properties}\n }}\n forward . 127.0.0.1:{}\n}}\n", upstream.port());
+    let mut server = InProcess::start(&standard(), &corefile).expect("a server");
+    server.answer(&question("a.example", A), Transport::Udp).expect("a reply");
+    for name in ["a.example", "A.exAmple"] {
+        let message = question(name, A);
+        for warm in [true; 8].into_iter().chain([false]) {
+            let counted = measure(|| {
+                let reply = server.answer(&message, Transport::Udp).expect("a reply");
+                assert_eq!((reply[2] & 4, reply[7]), (4, 2), "it is from the cache");
+            });
+            assert!(warm || counted.count_total == 0, "{name}: {counted:?}");
+        }
+    }
+}
+
+#[test]
 fn a_wait_allocates_the_future_and_no_more() {
     let elsewhere =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

@@ -1,11 +1,10 @@
 //! Health of an upstream: what fails in an exchange is looked into with probes, until one is answered.
 
-use crate::connection::Proto;
 use crate::random;
-use crate::upstream::Upstream;
+use crate::upstream::{Proto, Upstream};
 use api::wire::flag;
 use api::{Class, Name, RecordType};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -23,16 +22,24 @@ pub struct Check {
     pub proto: Proto,
 }
 
-/// How long a probe waits for its reply.
+/// How long a probe waits for its reply; and the shortest time between two messages to an upstream that is down.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The shortest time between two probes.
 const SHORTEST: Duration = Duration::from_millis(10);
+/// Probes that are made at the configured interval; those that follow keep a second apart, at least.
+const HASTY: u32 = 3;
+/// So many queries in a row without any reply say that the upstream is down, whatever probes have found out until then.
+const SILENCES: u32 = 8;
 
-/// What is known of an upstream's health.
+/// What is known of an upstream's health, on all threads together.
 #[derive(Debug, Default)]
 pub struct Health {
     /// Probes that failed one after the other.
     failures: AtomicU32,
+    /// Queries that were given up one after the other, while no reply at all came.
+    silences: AtomicU32,
+    /// When it was last sent a query although it is down, in milliseconds of the upstream's time, and one more; 0 is never.
+    tried: AtomicU64,
     probing: AtomicBool,
     wanted: Notify,
 }
@@ -43,6 +50,27 @@ impl Health {
         max_fails > 0 && self.failures.load(Relaxed) > max_fails
     }
 
+    /// Whether an upstream that is down may be sent a query at `now` (milliseconds): once in a second, which begins then.
+    pub fn may_try(&self, now: u64) -> bool {
+        let tried = self.tried.load(Relaxed);
+        self.is_due(now) && self.tried.compare_exchange(tried, now + 1, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Whether it may be.
+    pub fn is_due(&self, now: u64) -> bool {
+        since(self.tried.load(Relaxed), now) >= PATIENCE
+    }
+
+    /// How long a probe has to wait: a query that is tried is as good as one.
+    fn until_probe(&self, now: u64) -> Duration {
+        (PATIENCE + SHORTEST).saturating_sub(since(self.tried.load(Relaxed), now))
+    }
+
+    /// Whether probes go on without haste.
+    fn is_lost(&self) -> bool {
+        self.failures.load(Relaxed) >= HASTY
+    }
+
     /// Asks for probes, unless some are being made.
     pub fn check(&self) {
         if !self.probing.swap(true, Relaxed) {
@@ -50,10 +78,34 @@ impl Health {
         }
     }
 
+    /// A query was given up; `silent` where the upstream has sent nothing at all in the meantime.
+    pub fn unanswered(&self, silent: bool) {
+        if !silent {
+            self.silences.store(0, Relaxed);
+        } else if self.silences.fetch_add(1, Relaxed) + 1 >= SILENCES {
+            self.failures.store(u32::MAX, Relaxed);
+        }
+    }
+
+    /// A reply to a query came.
+    pub fn answered(&self) {
+        // Looked at first: the line stays shared between the workers.
+        if self.failures.load(Relaxed) > 0 {
+            self.failures.store(0, Relaxed);
+        }
+        if self.silences.load(Relaxed) > 0 {
+            self.silences.store(0, Relaxed);
+        }
+    }
+
     /// The outcome of a probe.
     fn probed(&self, alive: bool) {
-        let failures = self.failures.load(Relaxed);
-        self.failures.store(if alive { 0 } else { failures.saturating_add(1) }, Relaxed);
+        if alive {
+            self.answered();
+        } else {
+            let failures = self.failures.load(Relaxed);
+            self.failures.store(failures.saturating_add(1), Relaxed);
+        }
     }
 }
 
@@ -62,11 +114,29 @@ pub async fn check_when_asked(upstream: &Upstream) {
     let interval = upstream.settings.check.interval.max(SHORTEST);
     loop {
         upstream.health.wanted.notified().await;
-        while !probe(upstream).await {
-            sleep(interval).await;
+        while !probe_in_time(upstream).await {
+            let lost = upstream.health.is_lost();
+            sleep(if lost { interval.saturating_sub(PATIENCE) } else { interval }).await;
         }
         upstream.health.probing.store(false, Relaxed);
     }
+}
+
+/// Makes a probe when it is time for one.
+async fn probe_in_time(upstream: &Upstream) -> bool {
+    while upstream.health.is_lost() {
+        let wait = upstream.health.until_probe(upstream.millis());
+        if wait.is_zero() {
+            break;
+        }
+        sleep(wait).await;
+    }
+    probe(upstream).await
+}
+
+/// The time from `then`, which is in milliseconds and one more, to `now`; without end where `then` is 0.
+fn since(then: u64, now: u64) -> Duration {
+    if then == 0 { Duration::MAX } else { Duration::from_millis((now + 1).saturating_sub(then)) }
 }
 
 /// Makes one probe: whether the upstream answered.
@@ -82,8 +152,7 @@ async fn probe(upstream: &Upstream) -> bool {
 async fn is_alive(upstream: &Upstream) -> bool {
     let check = &upstream.settings.check;
     let Ok(id) = random::number() else { return false };
-    let Ok(mut connection) = upstream.connect(check.proto).await else { return false };
-    connection.probe(&query(check, id), id).await.is_ok()
+    upstream.probe(query(check, id), id).await.is_ok()
 }
 
 /// The message of a probe.

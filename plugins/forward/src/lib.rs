@@ -1,44 +1,45 @@
 //! The forward directive: asks other servers.
 //!
-//! Each stanza of the directive is a plugin of its own. A query that it is to answer waits while one upstream after the other
-//! is asked: the query's own future drives the exchange, over a connection that it has for itself (`connection`). Idle
-//! connections are kept by each worker for itself (`pool`); only an upstream's health is shared (`health`).
+//! Each stanza of the directive is a plugin of its own. A query that it is to answer waits while upstreams are asked
+//! (`exchange`), or while another query for the same is being answered (`together`): the query's own future drives the exchange,
+//! over UDP sockets that it has for itself (`flight`, `socket`). Idle sockets, and what is known of an upstream's speed, are kept by
+//! each worker for itself (`pool`, `pace`); only an upstream's health is shared (`health`).
 
-mod connection;
+mod exchange;
+mod flight;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
 mod lookup;
 mod message;
 mod metrics;
+mod pace;
 mod policy;
 mod pool;
 mod random;
 mod resolve;
 mod servers;
 mod setup;
+mod socket;
 mod target;
 #[cfg(test)]
 mod tests;
+mod together;
 mod upstream;
 
+use api::explain::InfoCode;
 use api::reply::Section;
-use api::wire::flag;
 use api::{Clock, Error, Name, Plugin, PluginDef, Query, Rcode, Result, Step, Waiting};
-use connection::{Fault, Proto};
+use exchange::Exchange;
 use policy::Policy;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use together::{Key, Role, Together};
 use upstream::Upstream;
 
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "forward", metrics: metrics::ALL, setup: setup::setup };
-
-/// How long attempts are begun for a query.
-const BUDGET: Duration = Duration::from_secs(5);
-/// Pause between two rounds through all upstreams where the number of attempts has no limit.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// One stanza.
 #[derive(Debug)]
@@ -52,11 +53,16 @@ struct Forward {
     protocol: Protocol,
     /// Failed probes that an upstream may have and still be asked; 0 is without limit, and nothing is probed.
     max_fails: u32,
-    /// Failed attempts that a query may have; 0 is without limit.
+    /// How long one attempt waits for something to come.
+    read_timeout: Duration,
+    /// Failed attempts that a query may have; `u32::MAX` is without limit.
     max_attempts: u32,
+    /// Transmissions that a query may have.
+    max_sent: u32,
     /// Queries that may be waiting at the same time, and the words for one more.
     max_concurrent: Option<(usize, String)>,
     in_flight: AtomicUsize,
+    together: Together,
     /// Nobody is asked when all upstreams are down.
     fail_fast: bool,
     /// Codes with which the next upstream is asked.
@@ -85,6 +91,10 @@ impl Plugin for Forward {
         if !self.covers(q) {
             return Ok(Step::Next);
         }
+        if self.max_fails > 0 && self.is_hopeless(q) {
+            self.metrics.broken.inc();
+            return Err(no_healthy_proxies());
+        }
         match &self.max_concurrent {
             Some((max, _)) if self.in_flight.load(Relaxed) >= *max => Err(self.reject()),
             _ => Ok(Step::Wait),
@@ -105,92 +115,80 @@ impl Forward {
 
     async fn forward(&self, q: &mut Query) -> Result<Step> {
         let _place = self.enter()?;
-        self.ask(q).await?;
+        match Key::of(q) {
+            Some(key) => self.ask_together(q, &key).await?,
+            None => self.ask(q).await?,
+        }
         let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
         let nodata = self.next_on_nodata && rcode == Rcode::NOERROR && q.reply.count(Section::Answer) == 0;
         Ok(if nodata || self.next.contains(&rcode) { Step::Next } else { Step::Done })
     }
 
-    /// Asks one upstream after the other until one has a reply that stands.
+    /// Asks the upstreams, or waits for the answer to another client's query for the same.
+    async fn ask_together(&self, q: &mut Query, key: &Key) -> Result {
+        loop {
+            match self.together.join(key) {
+                Role::First(turn) => {
+                    let begun = self.clock.now();
+                    let done = self.ask(q).await;
+                    if done.is_ok() || !self.is_late(q) {
+                        turn.end(q, &done, self.since(begun)); // others may have more time than this query
+                    }
+                    return done;
+                }
+                Role::Other(waits) => {
+                    let begun = self.clock.now();
+                    let told = match q.deadline {
+                        Some(deadline) => tokio::time::timeout_at(deadline.into(), waits).await,
+                        None => Ok(waits.await),
+                    };
+                    match told {
+                        Ok(Ok(outcome)) if !outcome.is_hasty(self.since(begun), self.read_timeout) => {
+                            self.metrics.shared.inc();
+                            return outcome.give(q);
+                        }
+                        Ok(_) => (), // who asked has given up, or this query would have waited longer
+                        Err(_) => return Err(Error::msg("i/o timeout").with_info(InfoCode::NETWORK_ERROR)),
+                    }
+                }
+            }
+        }
+    }
+
     async fn ask(&self, q: &mut Query) -> Result {
-        let begun = self.clock.now();
-        let mut order = self.policy.order(self.upstreams.len());
-        let (mut down, mut failed, mut failovers, mut wrong) = (0, 0, 0, 0);
-        let mut last = None;
-        // Who answers something else once does it again: when all have done that, there is no use in a second round.
-        while self.goes_on(q, begun, failed) && wrong < self.upstreams.len() {
-            let (place, first) = order.next();
-            let mut upstream = &self.upstreams[place];
-            if first {
-                down = 0;
-                self.pause(failed).await;
-            }
-            if upstream.health.is_down(self.max_fails) {
-                down += 1;
-                if down < self.upstreams.len() {
-                    continue;
-                }
-                self.metrics.broken.inc();
-                if self.fail_fast {
-                    break;
-                }
-                // That all are down may be the fault of the probes.
-                upstream = &self.upstreams[random::below(self.upstreams.len())];
-            }
-            match self.attempt(q, upstream).await {
-                Ok(()) if failovers + 1 < self.upstreams.len() && self.fails_over(q) => failovers += 1,
-                Ok(()) => return Ok(()),
-                Err(fault) => {
-                    failed += 1;
-                    wrong += usize::from(matches!(fault, Fault::Wrong(_)));
-                    last = Some(fault);
-                    if self.max_fails > 0 {
-                        upstream.health.check();
-                    }
-                    if down >= self.upstreams.len() {
-                        break; // it was a try by chance
-                    }
-                }
-            }
-        }
-        match last {
-            Some(Fault::Wrong(_)) => Ok(()), // what it says is in the reply
-            Some(Fault::Closed(e) | Fault::Failed(e)) => Err(e),
-            None => Err(Error::msg("no healthy proxies")),
-        }
+        Exchange::new(self, q).run(q).await
     }
 
-    /// Whether another attempt may be begun.
-    fn goes_on(&self, q: &Query, begun: std::time::Instant, failed: u32) -> bool {
-        let now = self.clock.now();
-        let in_time = now.saturating_duration_since(begun) < BUDGET && q.deadline.is_none_or(|deadline| now < deadline);
-        in_time && (self.max_attempts == 0 || failed < self.max_attempts)
+    fn since(&self, begun: Instant) -> Duration {
+        self.clock.now().saturating_duration_since(begun)
     }
 
-    /// Upstreams that refuse at once are not asked as fast as they refuse.
-    async fn pause(&self, failed: u32) {
-        if self.max_attempts == 0 && failed > 0 {
-            tokio::time::sleep(PAUSE).await;
-        }
+    /// Whether the time that the query may take is over.
+    fn is_late(&self, q: &Query) -> bool {
+        q.deadline.is_some_and(|deadline| self.clock.now() >= deadline)
     }
 
-    /// Asks one upstream.
-    async fn attempt(&self, q: &mut Query, upstream: &Upstream) -> Result<(), Fault> {
-        let proto = match self.protocol {
-            Protocol::Tcp => Proto::Tcp,
-            Protocol::Client if !q.transport.is_datagram() => Proto::Tcp,
-            _ => Proto::Udp,
+    fn is_down(&self, upstream: &Upstream) -> bool {
+        upstream.health.is_down(self.max_fails)
+    }
+
+    fn all_are_down(&self) -> bool {
+        self.upstreams.iter().all(|upstream| self.is_down(upstream))
+    }
+
+    /// Whether all upstreams are down, and were tried a short time ago.
+    fn is_hopeless(&self, q: &Query) -> bool {
+        let is_hopeless = |upstream: &Arc<Upstream>| {
+            self.is_down(upstream) && (self.fail_fast || !upstream.health.is_due(upstream.millis_at(q.received)))
         };
-        q.describe("forward/upstream", || upstream.target.label.clone());
-        upstream.attempt(q, proto).await?;
-        // A reply that is longer than the query allowed is no better than a truncated one.
-        let whole = q.reply.flags() & flag::TC == 0 && q.reply.bytes().len() <= q.size_limit();
-        if self.protocol == Protocol::UdpFirst && !whole { upstream.attempt(q, Proto::Tcp).await } else { Ok(()) }
+        self.upstreams.iter().all(is_hopeless)
     }
 
-    /// Whether the next upstream is to be asked for the reply's code.
-    fn fails_over(&self, q: &Query) -> bool {
-        q.reply.rcode().is_some_and(|rcode| self.failover.contains(&rcode))
+    /// One of the upstreams, which are all down, to be tried all the same: that may be the fault of the probes.
+    fn any_at_random(&self, now: Instant) -> Option<&Upstream> {
+        self.metrics.broken.inc();
+        let any = &*self.upstreams[random::below(self.upstreams.len())];
+        (!self.fail_fast && any.health.may_try(any.millis_at(now))).then_some(any)
     }
 
     /// A place among the queries that wait.
@@ -208,6 +206,11 @@ impl Forward {
         let words = self.max_concurrent.as_ref().map_or_else(String::new, |(_, words)| words.clone());
         Error::msg(words).with_rcode(Rcode::REFUSED)
     }
+}
+
+/// All upstreams are down.
+fn no_healthy_proxies() -> Error {
+    Error::msg("no healthy proxies").with_info(InfoCode::NO_REACHABLE_AUTHORITY)
 }
 
 /// A query that waits, counted for `max_concurrent`.

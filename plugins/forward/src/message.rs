@@ -3,8 +3,9 @@
 use api::wire::{self, HEADER, Malformed, flag};
 use api::{NameRef, Query, Rcode, RecordType};
 
-/// Writes the query that asks an upstream for what `q` asks: its flags, question, OPT and other records, under another ID.
-pub fn write_query(q: &Query, id: u16, out: &mut Vec<u8>) {
+/// Writes the query that asks an upstream for what `q` asks: its flags, question, OPT (but for `plain` queries) and other records,
+/// under another ID.
+pub fn write_query(q: &Query, id: u16, plain: bool, out: &mut Vec<u8>) {
     out.clear();
     out.extend([id, q.flags(), 1, 0, 0, 0].iter().flat_map(|n| n.to_be_bytes()));
     out.extend_from_slice(q.question.original().as_bytes());
@@ -14,7 +15,9 @@ pub fn write_query(q: &Query, id: u16, out: &mut Vec<u8>) {
     if others && copy_records(q, &ANSWER_AND_AUTHORITY, out).is_err() {
         return;
     }
-    write_opt(q, out);
+    if !plain {
+        write_opt(q, out);
+    }
     if others {
         // Checked when the query was read: there is nothing to do about an error.
         let _ = copy_records(q, &ADDITIONAL, out);
@@ -140,7 +143,7 @@ mod tests {
 
     fn written(q: &Query) -> Vec<u8> {
         let mut out = vec![1, 2, 3];
-        write_query(q, 0x0102, &mut out);
+        write_query(q, 0x0102, false, &mut out);
         out
     }
 

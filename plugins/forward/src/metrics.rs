@@ -1,12 +1,14 @@
 //! What is counted: under CoreDNS's names, and where it has none, under those in the README.
 
+use crate::message::Verdict;
 use api::Rcode;
 use api::metrics::{Counter, CounterFamily, DURATION_BUCKETS, Histogram, HistogramFamily, Metric, Unit};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 /// All of them, for the directive's definition.
-pub static ALL: &[&dyn Metric] = &[&BROKEN, &REJECTED, &DURATION, &CHECK_FAILURES, &HITS, &MISSES, &FULL];
+pub static ALL: &[&dyn Metric] =
+    &[&BROKEN, &REJECTED, &DURATION, &CHECK_FAILURES, &HITS, &MISSES, &FULL, &IGNORED, &SHARED];
 
 static BROKEN: CounterFamily = CounterFamily::new(
     "coredns_forward_healthcheck_broken_total",
@@ -46,6 +48,17 @@ static FULL: CounterFamily = CounterFamily::new(
     &["to"],
 );
 
+static IGNORED: CounterFamily = CounterFamily::new(
+    "poddns_forward_ignored_replies_total",
+    "Counter of messages from upstreams that are no replies to the queries they were sent.",
+    &["reason", "to"],
+);
+static SHARED: CounterFamily = CounterFamily::new(
+    "poddns_forward_shared_total",
+    "Counter of queries that were answered with the reply to another client's query for the same.",
+    &[],
+);
+
 /// The label `proxy_name`.
 const FORWARD: &str = "forward";
 
@@ -59,12 +72,14 @@ pub struct Directive {
     pub broken: Counter,
     /// Queries over `max_concurrent`.
     pub rejected: Counter,
+    /// Queries that were answered with the reply to another one.
+    pub shared: Counter,
 }
 
 impl Directive {
     /// Its handles.
     pub fn new() -> Directive {
-        Directive { broken: BROKEN.with(&[]), rejected: REJECTED.with(&[]) }
+        Directive { broken: BROKEN.with(&[]), rejected: REJECTED.with(&[]), shared: SHARED.with(&[]) }
     }
 }
 
@@ -80,6 +95,12 @@ pub struct Upstream {
     pub misses: [Counter; 2],
     /// Attempts over the limit of queries in flight.
     pub full: Counter,
+    /// Messages with the ID of no query that waits.
+    ignored_ids: Counter,
+    /// Messages that are malformed.
+    ignored_malformed: Counter,
+    /// Messages with another question or none, or that are no replies.
+    ignored_questions: Counter,
     /// Durations of exchanges, by the number of the response code.
     durations: [OnceLock<Histogram>; NAMED],
 }
@@ -93,7 +114,19 @@ impl Upstream {
             hits: ["udp", "tcp"].map(|proto| HITS.with(&[proto, FORWARD, to])),
             misses: ["udp", "tcp"].map(|proto| MISSES.with(&[proto, FORWARD, to])),
             full: FULL.with(&[to]),
+            ignored_ids: IGNORED.with(&["id", to]),
+            ignored_malformed: IGNORED.with(&["malformed", to]),
+            ignored_questions: IGNORED.with(&["question", to]),
             durations: [const { OnceLock::new() }; NAMED],
+        }
+    }
+
+    /// A message was no reply.
+    pub fn ignored(&self, verdict: Verdict) {
+        match verdict {
+            Verdict::Foreign => self.ignored_ids.inc(),
+            Verdict::Malformed => self.ignored_malformed.inc(),
+            _ => self.ignored_questions.inc(),
         }
     }
 

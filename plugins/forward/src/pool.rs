@@ -1,19 +1,23 @@
-//! Idle connections of an upstream, and how many queries it has in flight; each thread has its own.
+//! The idle sockets of an upstream, and how many queries it has in flight; each thread has its own.
 //!
-//! A connection belongs to the runtime that it was opened on, and so to a worker. A thread's lock is taken by nobody else but the
-//! sweep of idle connections, every few seconds: workers never wait for each other.
+//! A socket belongs to the runtime that it was opened on, and so to a worker. A thread's lock is taken by nobody else but the
+//! sweep of idle sockets, every few seconds: workers never wait for each other.
 
-use crate::connection::{Connection, Proto};
+use crate::pace::Pace;
+use crate::random;
+use crate::socket::Socket;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Queries that one worker may have in flight to one upstream: each takes a socket.
 pub const MAX_IN_FLIGHT: usize = 2048;
-/// Exchanges that a UDP socket is good for, so that nobody has long to find its port out.
+/// Sockets that a thread opens before it uses one again: who wants to forge a reply has to guess among so many ports.
+const PORTS: usize = 512;
+/// Exchanges that a socket is good for, so that nobody has long to find its port out.
 const MAX_EXCHANGES: u32 = 64;
-/// Threads that keep connections; others open one for each query.
+/// Threads that keep sockets; others open one for each query.
 const THREADS: usize = 256;
 
 /// How long connections are kept.
@@ -27,20 +31,31 @@ pub struct Keep {
     pub max_idle: usize,
 }
 
-/// The connections of one upstream.
+/// The sockets of one upstream.
 #[derive(Debug)]
 pub struct Pool {
     keep: Keep,
     threads: Box<[OnceLock<Box<Shelf>>]>,
-    /// Idle connections on all threads; only counted where there is a limit.
-    idle: [AtomicUsize; 2],
+    /// Idle sockets on all threads; only counted where there is a limit.
+    idle: AtomicUsize,
 }
 
 /// What one thread has.
 #[derive(Debug, Default)]
 struct Shelf {
     in_flight: AtomicUsize,
-    idle: Mutex<[VecDeque<Connection>; 2]>,
+    idle: Mutex<VecDeque<Idle>>,
+    pace: Pace,
+}
+
+/// A socket that waits for its next query.
+#[derive(Debug)]
+pub struct Idle {
+    /// The socket.
+    pub socket: Arc<Socket>,
+    opened: Instant,
+    used: Instant,
+    exchanges: u32,
 }
 
 /// The permission to have a query in flight.
@@ -58,101 +73,129 @@ impl Drop for Permit<'_> {
     }
 }
 
+impl Idle {
+    /// A socket that has just been opened.
+    pub fn new(socket: Arc<Socket>, now: Instant) -> Idle {
+        Idle { socket, opened: now, used: now, exchanges: 0 }
+    }
+}
+
 impl Pool {
     /// An empty pool.
     pub fn new(keep: Keep) -> Pool {
-        Pool { keep, threads: (0..THREADS).map(|_| OnceLock::new()).collect(), idle: Default::default() }
+        Pool { keep, threads: (0..THREADS).map(|_| OnceLock::new()).collect(), idle: AtomicUsize::new(0) }
     }
 
     /// Permission for one more query in flight; `None` where the thread has as many as it may have.
     pub fn permit(&self) -> Option<Permit<'_>> {
-        let shelf = self.threads.get(thread_number()).map(|t| &**t.get_or_init(Box::default));
-        if let Some(shelf) = shelf {
-            let before = shelf.in_flight.fetch_add(1, Relaxed);
-            let permit = Permit { pool: self, shelf: Some(shelf) };
-            return (before < MAX_IN_FLIGHT).then_some(permit);
+        let shelf = self.shelf();
+        let permit = Permit { pool: self, shelf };
+        match shelf {
+            Some(shelf) if shelf.in_flight.fetch_add(1, Relaxed) >= MAX_IN_FLIGHT => None,
+            _ => Some(permit),
         }
-        Some(Permit { pool: self, shelf: None })
     }
 
-    /// Whether any thread has an idle connection; a thread that is just looking at its own counts as one without.
-    pub fn has_idle(&self, proto: Proto, now: Instant) -> bool {
-        let fresh = |c: &Connection| !self.is_over(c, now);
-        let has =
-            |shelf: &Shelf| shelf.idle.try_lock().is_ok_and(|idle| idle[proto as usize].back().is_some_and(fresh));
+    /// How well the upstream has answered this thread; `None` for a thread without a place of its own.
+    pub fn pace(&self) -> Option<&Pace> {
+        self.shelf().map(|shelf| &shelf.pace)
+    }
+
+    /// How well it has answered each thread.
+    pub fn paces(&self) -> impl Iterator<Item = &Pace> {
+        self.threads.iter().filter_map(OnceLock::get).map(|shelf| &shelf.pace)
+    }
+
+    fn shelf(&self) -> Option<&Shelf> {
+        self.threads.get(thread_number()).map(|t| &**t.get_or_init(Box::default))
+    }
+
+    /// Whether any thread has an idle socket; a thread that is just looking at its own counts as one without.
+    pub fn has_idle(&self, now: Instant) -> bool {
+        let fresh = |idle: &Idle| !self.is_over(idle, now);
+        let has = |shelf: &Shelf| shelf.idle.try_lock().is_ok_and(|idle| idle.back().is_some_and(fresh));
         self.threads.iter().filter_map(OnceLock::get).any(|shelf| has(shelf))
     }
 
-    /// Closes idle connections that are kept no longer.
+    /// Closes idle sockets that are kept no longer.
     pub fn sweep(&self, now: Instant) {
         for shelf in self.threads.iter().filter_map(OnceLock::get) {
             // Closed once the lock is free again.
             let mut closed = Vec::new();
-            for connections in &mut *shelf.idle() {
-                let (old, fresh): (VecDeque<_>, _) = connections.drain(..).partition(|c| self.is_over(c, now));
-                *connections = fresh;
+            {
+                let mut idle = shelf.idle();
+                let (old, fresh): (VecDeque<_>, _) = idle.drain(..).partition(|i| self.is_over(i, now));
+                *idle = fresh;
                 closed.extend(old);
             }
-            closed.iter().for_each(|c| self.left(c.proto()));
+            closed.iter().for_each(|_| self.left());
         }
     }
 
-    fn is_over(&self, connection: &Connection, now: Instant) -> bool {
+    fn is_over(&self, idle: &Idle, now: Instant) -> bool {
         let since = |then| now.saturating_duration_since(then);
-        since(connection.used) > self.keep.expire || self.keep.max_age.is_some_and(|age| since(connection.opened) > age)
+        since(idle.used) > self.keep.expire || self.keep.max_age.is_some_and(|age| since(idle.opened) > age)
     }
 
-    /// An idle connection more; `false` where there are as many as there may be.
-    fn enters(&self, proto: Proto) -> bool {
+    /// An idle socket more; `false` where there are as many as there may be.
+    fn enters(&self) -> bool {
         if self.keep.max_idle == 0 {
             return true;
         }
-        let fits = self.idle[proto as usize].fetch_add(1, Relaxed) < self.keep.max_idle;
+        let fits = self.idle.fetch_add(1, Relaxed) < self.keep.max_idle;
         if !fits {
-            self.left(proto);
+            self.left();
         }
         fits
     }
 
-    fn left(&self, proto: Proto) {
+    fn left(&self) {
         if self.keep.max_idle > 0 {
-            self.idle[proto as usize].fetch_sub(1, Relaxed);
+            self.idle.fetch_sub(1, Relaxed);
         }
     }
 }
 
 impl Shelf {
-    fn idle(&self) -> MutexGuard<'_, [VecDeque<Connection>; 2]> {
+    fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit<'_> {
-    /// The connection that has been idle for longest, so that ports take turns.
-    pub fn take(&self, proto: Proto, now: Instant) -> Option<Connection> {
-        let mut idle = self.shelf?.idle();
-        loop {
-            let connection = idle[proto as usize].pop_front()?;
-            self.pool.left(proto);
-            if !self.pool.is_over(&connection, now) {
-                return Some(connection);
-            }
+    /// An idle socket, by chance one of many; `None` where there are too few to choose from, and a new one is better.
+    pub fn take(&self, now: Instant) -> Option<Idle> {
+        let shelf = self.shelf?;
+        let mut idle = shelf.idle();
+        while idle.front().is_some_and(|oldest| self.pool.is_over(oldest, now)) {
+            idle.pop_front();
+            self.pool.left();
         }
+        let limit = self.pool.keep.max_idle;
+        let enough = if limit == 0 { PORTS } else { PORTS.min(limit) };
+        if idle.len() + shelf.in_flight.load(Relaxed) <= enough {
+            return None;
+        }
+        let place = random::below(idle.len());
+        let taken = idle.swap_remove_front(place).filter(|taken| !self.pool.is_over(taken, now));
+        if taken.is_some() {
+            self.pool.left();
+        }
+        taken
     }
 
-    /// Keeps a connection for later, unless it has served its time.
-    pub fn give_back(&self, mut connection: Connection, now: Instant) {
-        connection.used = now;
-        let proto = connection.proto();
-        let worn = proto == Proto::Udp && connection.exchanges >= MAX_EXCHANGES;
-        let Some(shelf) = self.shelf.filter(|_| !worn && connection.is_clean()) else { return };
-        if self.pool.enters(proto) {
-            shelf.idle()[proto as usize].push_back(connection);
+    /// Keeps a socket for later, unless it has served its time.
+    pub fn give_back(&self, mut idle: Idle, now: Instant) {
+        idle.used = now;
+        idle.exchanges += 1;
+        let Some(shelf) = self.shelf.filter(|_| idle.exchanges < MAX_EXCHANGES) else { return };
+        if self.pool.enters() {
+            shelf.idle().push_back(idle);
         }
     }
 }
 
-/// The number of this thread among those that ask upstreams; never given again, for connections die with their runtime.
+/// The number of this thread among those that ask upstreams; never given again, for sockets die with their runtime.
 fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -165,43 +208,54 @@ fn thread_number() -> usize {
 mod tests {
     use super::*;
     use api::Clock;
-    use std::net::SocketAddr;
+    use std::collections::HashSet;
 
     const KEEP: Keep = Keep { expire: Duration::from_secs(10), max_age: None, max_idle: 0 };
 
-    async fn connection(proto: Proto, now: Instant) -> Connection {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let remote: SocketAddr = listener.local_addr().expect("an address");
-        Connection::open(proto, remote, None, now).await.expect("opened")
+    fn socket(now: Instant) -> Idle {
+        let remote = "127.0.0.1:9".parse().expect("an address");
+        Idle::new(Socket::open(remote, None).expect("opened"), now)
+    }
+
+    /// Idle sockets, one more than a thread opens before it uses them again.
+    fn filled(pool: &Pool, now: Instant) -> Permit<'_> {
+        let permit = pool.permit().expect("free");
+        (0..=PORTS).for_each(|_| permit.give_back(socket(now), now));
+        permit
     }
 
     #[tokio::test]
-    async fn connections_are_used_again_until_they_expire() {
-        let (pool, clock) = (Pool::new(KEEP), Clock::manual());
+    async fn ports_are_many_before_one_is_used_again() {
+        let (pool, now) = (Pool::new(KEEP), Clock::manual().now());
         let permit = pool.permit().expect("free");
-        for proto in [Proto::Udp, Proto::Tcp] {
-            permit.give_back(connection(proto, clock.now()).await, clock.now());
-        }
+        (1..PORTS).for_each(|_| permit.give_back(socket(now), now));
+        assert!(permit.take(now).is_none() && pool.has_idle(now), "few: another one is opened");
+        let permit = filled(&pool, now);
+        let ports: HashSet<_> = (0..PORTS).filter_map(|_| permit.take(now)).map(|i| Arc::as_ptr(&i.socket)).collect();
+        assert_eq!(ports.len(), PORTS);
+    }
+
+    #[tokio::test]
+    async fn sockets_are_used_again_until_they_expire() {
+        let (pool, clock) = (Pool::new(KEEP), Clock::manual());
+        let permit = filled(&pool, clock.now());
         clock.advance(Duration::from_secs(10));
-        assert!(pool.has_idle(Proto::Tcp, clock.now()));
-        assert_eq!(permit.take(Proto::Tcp, clock.now()).expect("kept").proto(), Proto::Tcp);
-        assert!(permit.take(Proto::Tcp, clock.now()).is_none() && !pool.has_idle(Proto::Tcp, clock.now()));
+        assert!(permit.take(clock.now()).is_some() && pool.has_idle(clock.now()));
         clock.advance(Duration::from_secs(1));
-        assert!(!pool.has_idle(Proto::Udp, clock.now()));
-        assert!(permit.take(Proto::Udp, clock.now()).is_none(), "too old");
+        assert!(!pool.has_idle(clock.now()));
+        assert!(permit.take(clock.now()).is_none(), "too old");
     }
 
     #[tokio::test]
     async fn a_sweep_closes_what_is_over() {
         let (pool, clock) = (Pool::new(Keep { max_age: Some(Duration::from_secs(15)), ..KEEP }), Clock::manual());
-        let permit = pool.permit().expect("free");
-        permit.give_back(connection(Proto::Tcp, clock.now()).await, clock.now());
-        let kept = || permit.shelf.expect("a shelf").idle()[Proto::Tcp as usize].len();
+        let permit = filled(&pool, clock.now());
+        let kept = || permit.shelf.expect("a shelf").idle().len();
         clock.advance(Duration::from_secs(9));
-        let again = permit.take(Proto::Tcp, clock.now()).expect("kept");
+        let again = permit.take(clock.now()).expect("kept");
         permit.give_back(again, clock.now());
         pool.sweep(clock.now());
-        assert_eq!(kept(), 1);
+        assert_eq!(kept(), PORTS + 1);
         clock.advance(Duration::from_secs(7));
         pool.sweep(clock.now());
         assert_eq!(kept(), 0, "over max_age");
@@ -212,14 +266,13 @@ mod tests {
         let (pool, now) = (Pool::new(Keep { max_idle: 1, ..KEEP }), Clock::manual().now());
         let permit = pool.permit().expect("free");
         for _ in 0..2 {
-            permit.give_back(connection(Proto::Udp, now).await, now);
+            permit.give_back(socket(now), now);
         }
-        assert!(permit.take(Proto::Udp, now).is_some());
-        assert!(permit.take(Proto::Udp, now).is_none(), "one is kept");
-        let mut worn = connection(Proto::Udp, now).await;
-        worn.exchanges = MAX_EXCHANGES;
+        assert!(permit.take(now).is_some());
+        assert!(permit.take(now).is_none(), "one is kept");
+        let worn = Idle { exchanges: MAX_EXCHANGES, ..socket(now) };
         permit.give_back(worn, now);
-        assert!(permit.take(Proto::Udp, now).is_none());
+        assert!(!pool.has_idle(now));
         let more: Vec<_> = (1..MAX_IN_FLIGHT).map(|_| pool.permit().expect("free")).collect();
         assert!(pool.permit().is_none());
         drop(more);

@@ -1,13 +1,13 @@
 //! The lines of the directive: one stanza after the other, in the order in which CoreDNS asks and refuses.
 
-use crate::connection::Proto;
 use crate::health::Check;
 use crate::metrics::Directive;
 use crate::policy::Policy;
 use crate::pool::Keep;
 use crate::resolve::Resolvers;
 use crate::target::{self, Refusal, Target};
-use crate::upstream::{Settings, Upstream};
+use crate::together::Together;
+use crate::upstream::{Proto, Settings, Upstream};
 use crate::{Forward, Protocol};
 use api::corefile::value::{names, split_host_port, zones};
 use api::corefile::{ConfigError, Cursor};
@@ -71,7 +71,7 @@ impl Default for Stanza {
             targets: Vec::new(),
             arguments: 0,
             except: Vec::new(),
-            policy: Policy::Random,
+            policy: Policy::Best,
             protocol: Protocol::Client,
             expire: GoDuration::from_secs(10),
             max_age: GoDuration::from_secs(0),
@@ -240,17 +240,21 @@ impl Stanza {
         let upstreams: Result<Vec<_>, _> =
             self.targets.into_iter().map(|target| Upstream::of(setup, target, settings.clone())).collect();
         let upstreams = upstreams?;
+        let unlimited = |n: u32| if n == 0 { u32::MAX } else { n };
         let twice = u32::try_from(2 * upstreams.len()).unwrap_or(u32::MAX);
         Ok(Forward {
             from: self.from,
             except: self.except,
-            max_attempts: self.max_attempts.unwrap_or(twice),
+            read_timeout: self.read_timeout,
+            max_attempts: self.max_attempts.map_or(twice, unlimited),
+            max_sent: self.max_attempts.map_or(u32::MAX, unlimited),
             upstreams,
             policy: self.policy,
             protocol: self.protocol,
             max_fails: self.max_fails,
             max_concurrent: self.max_concurrent,
             in_flight: AtomicUsize::new(0),
+            together: Together::default(),
             fail_fast: self.fail_fast,
             failover: self.failover,
             next: if followed { self.next } else { Vec::new() },

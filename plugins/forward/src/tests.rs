@@ -27,7 +27,14 @@ fn links(lines: &str, carry: Carry) -> Result<(Vec<Link>, Vec<Arc<Carried>>), St
 
 /// What the chain answers to `question`.
 async fn ask(chain: &Chain, question: &str) -> String {
-    text(&asked(chain, query(question)).await)
+    said(&asked(chain, query(question)).await)
+}
+
+/// The reply of `q`, without what clients are told about the reason.
+fn said(q: &Query) -> String {
+    let text = text(q);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("info ")).collect();
+    lines.join("\n")
 }
 
 async fn asked(chain: &Chain, mut q: Query) -> Query {
@@ -86,10 +93,10 @@ async fn a_late_reply_is_not_taken_for_another_query() {
     let play = async {
         let (first, client) = receive(&socket).await;
         socket.send_to(&reply(&first, 0), client).await.expect("sent");
-        let (second, again) = receive(&socket).await;
-        assert_eq!(again, client, "the connection is used again");
-        socket.send_to(&reply(&first, 3), client).await.expect("sent");
-        socket.send_to(&reply(&second, 0), client).await.expect("sent");
+        let (second, other) = receive(&socket).await;
+        assert_ne!(other, client, "a port of its own");
+        socket.send_to(&reply(&first, 3), other).await.expect("sent");
+        socket.send_to(&reply(&second, 0), other).await.expect("sent");
         (first, second)
     };
     let both = async { (ask(&chain, "a.org A").await, ask(&chain, "a.org A").await) };
@@ -111,6 +118,100 @@ async fn the_next_upstream_is_asked_when_one_fails() {
     };
     let (answer, ()) = tokio::join!(ask(&chain, "a.org A"), play);
     assert_eq!(answer, "NOERROR");
+}
+
+#[tokio::test]
+async fn a_query_that_is_lost_is_sent_again() {
+    let (socket, address) = upstream().await;
+    let chain = chain(&format!("forward . {address} {{\nread_timeout 5s\n}}")).expect("no mistakes");
+    let play = async {
+        let (known, client) = receive(&socket).await;
+        socket.send_to(&reply(&known, 0), client).await.expect("sent");
+        let (first, client) = receive(&socket).await;
+        let (again, same) = receive(&socket).await;
+        assert_eq!((&again, same), (&first, client), "the first transmission's reply counts as well");
+        socket.send_to(&reply(&again, flag::RA), client).await.expect("sent");
+    };
+    let asked = async { [ask(&chain, "a.org A").await, ask(&chain, "a.org A").await] };
+    let both = async { tokio::join!(asked, play) };
+    let (answers, ()) = timeout(Duration::from_secs(2), both).await.expect("in time");
+    assert_eq!(answers, ["NOERROR", "NOERROR ra"]);
+}
+
+#[tokio::test]
+async fn another_upstream_is_asked_before_the_first_one_has_timed_out_and_then_it_is_preferred() {
+    let ((silent, one), (socket, two)) = (upstream().await, upstream().await);
+    let chain = chain(&format!("forward . {one} {two}")).expect("no mistakes");
+    let play = async {
+        loop {
+            let (packet, client) = receive(&socket).await;
+            socket.send_to(&reply(&packet, 0), client).await.expect("sent");
+        }
+    };
+    let asked = async {
+        for _ in 0..40 {
+            assert_eq!(ask(&chain, "a.org A").await, "NOERROR");
+        }
+    };
+    let in_time = timeout(Duration::from_secs(1), asked);
+    tokio::select! { done = in_time => done.expect("in time"), () = play => () }
+    let mut heard = 0;
+    while timeout(Duration::ZERO, receive(&silent)).await.is_ok() {
+        heard += 1;
+    }
+    assert!(heard <= 3, "{heard} queries to the silent one");
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_with_failures_is_asked_less() {
+    let ((bad, one), (good, two)) = (upstream().await, upstream().await);
+    let chain = chain(&format!("forward . {one} {two}")).expect("no mistakes");
+    let play = |socket: UdpSocket, flags| async move {
+        loop {
+            let (packet, client) = receive(&socket).await;
+            socket.send_to(&reply(&packet, flags), client).await.expect("sent");
+        }
+    };
+    let asked = async {
+        let mut failed = 0;
+        for _ in 0..100 {
+            failed += u32::from(ask(&chain, "a.org A").await != "NOERROR");
+        }
+        assert!(failed <= 3, "{failed} failures");
+    };
+    tokio::select! { () = asked => (), () = play(bad, 2) => (), () = play(good, 0) => () }
+}
+
+#[tokio::test]
+async fn one_query_is_made_for_all_who_ask_for_the_same() {
+    let (socket, address) = upstream().await;
+    let chain = chain(&format!("forward . {address}")).expect("no mistakes");
+    let play = async {
+        let (packet, client) = receive(&socket).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(timeout(Duration::ZERO, receive(&socket)).await.is_err(), "one query");
+        socket.send_to(&reply(&packet, flag::RA), client).await.expect("sent");
+    };
+    let asked = async { tokio::join!(ask(&chain, "a.org A"), ask(&chain, "A.org A"), ask(&chain, "a.ORG A")) };
+    let (answers, ()) = tokio::join!(asked, play);
+    assert!([answers.0, answers.1, answers.2].iter().all(|answer| answer == "NOERROR ra"));
+}
+
+#[tokio::test]
+async fn an_upstream_that_cannot_read_edns_is_asked_without() {
+    let (socket, address) = upstream().await;
+    let chain = chain(&format!("forward . {address}")).expect("no mistakes");
+    let play = async {
+        for (additional, flags) in [(1, 1), (0, flag::RA), (0, flag::RA)] {
+            let (mut packet, client) = receive(&socket).await;
+            assert_eq!(packet[11], additional, "records behind the question");
+            packet[11] = 0;
+            socket.send_to(&reply(&packet[..23], flags), client).await.expect("sent");
+        }
+    };
+    let asked = async { [ask(&chain, "a.org A +do").await, ask(&chain, "b.org A +do").await] };
+    let (answers, ()) = tokio::join!(asked, play);
+    assert_eq!(answers, ["NOERROR ra", "NOERROR ra"]);
 }
 
 #[tokio::test]
@@ -139,7 +240,7 @@ async fn the_deadline_of_a_query_ends_the_wait() {
     let mut q = query("a.org A");
     q.deadline = Some(q.received + Duration::from_millis(30));
     let q = timeout(Duration::from_secs(1), asked(&chain, q)).await.expect("in time");
-    assert!(text(&q).ends_with("i/o timeout"), "{}", text(&q));
+    assert!(said(&q).ends_with("i/o timeout"), "{}", said(&q));
     receive(&socket).await;
     assert!(timeout(Duration::ZERO, receive(&socket)).await.is_err(), "one attempt");
 }

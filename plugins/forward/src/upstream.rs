@@ -1,18 +1,49 @@
 //! One upstream resolver: its connections, its health, what is counted for it; shared by all directives that name it with the
 //! same settings, and carried over reloads.
 
-use crate::connection::{Connection, Fault, Proto};
+use crate::flight::{Flight, Form};
 use crate::health::{self, Check, Health};
+use crate::message;
 use crate::metrics;
-use crate::pool::{Keep, Permit, Pool};
+use crate::pace::Pace;
+use crate::pool::{Idle, Keep, Permit, Pool};
 use crate::random;
+use crate::socket::Socket;
 use crate::target::Target;
 use api::corefile::ConfigError;
 use api::{Clock, Error, Query, Rcode, Result, Setup, os_words};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::timeout;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A transport to upstreams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Proto {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+impl Proto {
+    /// As errors and metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Proto::Udp => "udp",
+            Proto::Tcp => "tcp",
+        }
+    }
+}
+
+/// Why an exchange failed.
+#[derive(Debug)]
+pub enum Fault {
+    /// The upstream answered something else than what it was asked, with this code; what the client gets is in the reply.
+    Wrong(Rcode),
+    /// Anything else; in the words of CoreDNS, for which users search and by which `errors` sorts.
+    Failed(Error),
+}
 
 /// How an upstream is asked.
 #[derive(Clone, Debug)]
@@ -40,8 +71,14 @@ pub struct Upstream {
     pub metrics: metrics::Upstream,
     /// The time.
     pub clock: Clock,
+    created: Instant,
+    /// Until when it is asked without EDNS, in milliseconds of its time.
+    plain_until: AtomicU64,
     pool: Pool,
 }
+
+/// How long an upstream is asked without EDNS that could not read it.
+const PLAIN: Duration = Duration::from_secs(300);
 
 impl Upstream {
     /// The upstream at `target`: a new one, or the one that was there before the reload or in another block.
@@ -70,74 +107,124 @@ impl Upstream {
     /// An upstream without background work.
     pub fn new(target: Target, settings: Settings, clock: Clock) -> Upstream {
         let (metrics, pool) = (metrics::Upstream::new(&target.label), Pool::new(settings.keep.clone()));
-        Upstream { target, settings, health: Health::default(), metrics, clock, pool }
+        let (created, plain_until) = (clock.now(), AtomicU64::new(0));
+        Upstream { target, settings, health: Health::default(), metrics, clock, created, plain_until, pool }
     }
 
-    /// One attempt: asks the upstream for what `q` asks. Its reply is that of `q` then.
+    /// Its time, in milliseconds.
+    pub fn millis(&self) -> u64 {
+        self.millis_at(self.clock.now())
+    }
+
+    /// Its time at `now`, in milliseconds.
+    pub fn millis_at(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.created).as_millis() as u64
+    }
+
+    /// Whether it is to be asked without EDNS.
+    pub fn is_plain(&self, now: Instant) -> bool {
+        let until = self.plain_until.load(Relaxed);
+        until > 0 && self.millis_at(now) < until
+    }
+
+    /// It could not read EDNS.
+    pub fn set_plain(&self, now: Instant) {
+        self.plain_until.store(self.millis_at(now + PLAIN), Relaxed);
+    }
+
+    /// A reply with this code has come so long after the query.
+    pub fn replied(&self, rcode: Rcode, took: Duration, now: Instant) {
+        self.metrics.observe(rcode, took);
+        self.health.answered();
+        if let Some(pace) = self.pace() {
+            pace.replied(self.millis_at(now), took, rcode);
+        }
+    }
+
+    /// A query from then is given up after so long.
+    pub fn unanswered(&self, begun: Instant, waited: Duration) {
+        self.health.unanswered(!self.has_replied(begun));
+        if let Some(pace) = self.pace() {
+            pace.waited_in_vain(waited);
+        }
+    }
+
+    /// How well it has answered this thread.
+    pub fn pace(&self) -> Option<&Pace> {
+        self.pool.pace()
+    }
+
+    /// Whether it has sent any reply since then, to any thread.
+    fn has_replied(&self, since: Instant) -> bool {
+        let since = self.millis_at(since);
+        self.pool.paces().any(|pace| pace.has_replied(since))
+    }
+
+    /// Sends it what `q` asks, without OPT if it is to be `plain`.
     ///
     /// # Errors
-    /// There is none; the text is what the log says.
-    pub async fn attempt(&self, q: &mut Query, proto: Proto) -> Result<(), Fault> {
+    /// The text is what the log says.
+    pub fn ask(&self, q: &Query, proto: Proto, plain: bool, now: Instant) -> Result<Flight<'_>, Fault> {
         let Some(permit) = self.pool.permit() else {
             self.metrics.full.inc();
-            return Err(Fault::Failed(Error::msg(format!("too many queries in flight to {}", self.target.label))));
+            return Err(failed(format!("too many queries in flight to {}", self.target.label)));
         };
-        let begun = self.clock.now();
-        loop {
-            let idle = permit.take(proto, self.clock.now());
-            let reused = idle.is_some();
-            let hit = reused || self.pool.has_idle(proto, self.clock.now());
-            (if hit { &self.metrics.hits } else { &self.metrics.misses })[proto as usize].inc();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => self.connect(proto).await.map_err(Fault::Failed)?,
-            };
-            let exchanged = self.exchange(q, connection, &permit).await;
-            let took = || self.clock.now().saturating_duration_since(begun);
-            match &exchanged {
-                Err(Fault::Closed(_)) if reused => continue, // the upstream closed what was idle; ends with the last of those
-                Err(Fault::Wrong(rcode)) => self.metrics.observe(*rcode, took()),
-                Ok(()) => self.metrics.observe(q.reply.rcode().unwrap_or(Rcode::NOERROR), took()),
-                Err(_) => (),
+        let id = random::number().map_err(|e| failed(format!("no random numbers: {e}")))?;
+        let form = Form { id, proto, plain };
+        match proto {
+            Proto::Udp => {
+                let idle = self.socket(&permit, now).map_err(Fault::Failed)?;
+                let mut flight = Flight::over_socket(self, permit, idle, form, now);
+                flight.send(q).map(|()| flight)
             }
-            return exchanged;
+            Proto::Tcp => {
+                let mut message = Vec::new();
+                message::write_query(q, id, plain, &mut message);
+                let address = self.address(Proto::Tcp).map_err(Fault::Failed)?;
+                let arriving = Box::pin(once(address, message));
+                Ok(Flight::over_stream(self, permit, arriving, form, now))
+            }
         }
     }
 
-    async fn exchange(&self, q: &mut Query, mut connection: Connection, permit: &Permit<'_>) -> Result<(), Fault> {
-        let id = random::number().map_err(|e| Fault::Failed(Error::msg(format!("no random numbers: {e}"))))?;
-        let mut wrong = None;
-        let done = match (timeout(self.patience(q), connection.ask(q, id, &mut wrong)).await, wrong) {
-            (Ok(done), _) => done,
-            (Err(_), Some(rcode)) => Err(Fault::Wrong(rcode)),
-            (Err(_), None) => Err(Fault::Failed(connection.timed_out())),
-        };
-        if matches!(done, Ok(()) | Err(Fault::Wrong(_))) {
-            permit.give_back(connection, self.clock.now());
+    /// An idle socket, or a new one.
+    fn socket(&self, permit: &Permit<'_>, now: Instant) -> Result<Idle> {
+        let idle = permit.take(now);
+        let hit = idle.is_some() || self.pool.has_idle(now);
+        (if hit { &self.metrics.hits } else { &self.metrics.misses })[Proto::Udp as usize].inc();
+        match idle {
+            Some(idle) => Ok(idle),
+            None => Ok(Idle::new(self.open()?, now)),
         }
-        done
     }
 
-    /// How long the reply to `q` is waited for.
-    fn patience(&self, q: &Query) -> Duration {
-        let left = q.deadline.map(|deadline| deadline.saturating_duration_since(self.clock.now()));
-        left.map_or(self.settings.read_timeout, |left| left.min(self.settings.read_timeout))
-    }
-
-    /// Opens a connection.
+    /// Opens a socket.
     ///
     /// # Errors
     /// In the words of Go's library.
-    pub async fn connect(&self, proto: Proto) -> Result<Connection> {
-        let address: SocketAddr = match &self.target.address {
-            Ok(address) => *address,
-            Err(words) => return Err(Error::msg(format!("dial {}: {words}", proto.name()))),
-        };
-        let failed = |words: &str| Error::msg(format!("dial {} {address}: {words}", proto.name()));
-        let opening = Connection::open(proto, address, self.settings.source, self.clock.now());
-        match timeout(self.settings.read_timeout, opening).await {
-            Ok(opened) => opened.map_err(|e| failed(&format!("connect: {}", os_words(&e)))),
-            Err(_) => Err(failed("i/o timeout")),
+    pub fn open(&self) -> Result<Arc<Socket>> {
+        let address = self.address(Proto::Udp)?;
+        Socket::open(address, self.settings.source)
+            .map_err(|e| Error::msg(format!("dial udp {address}: connect: {}", os_words(&e))))
+    }
+
+    fn address(&self, proto: Proto) -> Result<SocketAddr> {
+        self.target.address.as_ref().map_err(|words| Error::msg(format!("dial {}: {words}", proto.name()))).copied()
+    }
+
+    /// Sends a message that is ready, and waits for any reply with its ID.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn probe(&self, query: Vec<u8>, id: u16) -> Result<(), Fault> {
+        match self.settings.check.proto {
+            Proto::Udp => {
+                let socket = self.open().map_err(Fault::Failed)?;
+                socket.send(&query)?;
+                while !message::is_sign_of_life(id, &socket.clone().receive().await?) {}
+                Ok(())
+            }
+            Proto::Tcp => once(self.address(Proto::Tcp).map_err(Fault::Failed)?, query).await.map(drop),
         }
     }
 
@@ -149,4 +236,22 @@ impl Upstream {
             self.pool.sweep(self.clock.now());
         }
     }
+}
+
+fn failed(words: String) -> Fault {
+    Fault::Failed(Error::msg(words))
+}
+
+async fn once(to: SocketAddr, message: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    let io = async {
+        let mut stream = tokio::net::TcpStream::connect(to).await?;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        stream.write_u16(message.len() as u16).await?;
+        stream.write_all(&message).await?;
+        let n = stream.read_u16().await?;
+        let mut reply = vec![0; n.into()];
+        stream.read_exact(&mut reply).await?;
+        Ok::<_, std::io::Error>(reply)
+    };
+    io.await.map_err(|e| failed(os_words(&e)))
 }

@@ -1,0 +1,404 @@
+//! The exchange for one query: upstreams are asked, one after the other and beside each other, until one has a reply that stands.
+//!
+//! A query goes to one upstream first. Where its reply does not come within the time that this upstream usually needs, the next
+//! one is asked as well, and when all have been, the query is sent again; the first reply counts, from whomever and to whichever
+//! transmission. What fails at once is replaced at once. An *attempt* is over when nothing at all has come for `read_timeout`.
+
+use crate::flight::Flight;
+use crate::message::{self, Verdict};
+use crate::pace::says_failure;
+use crate::policy::Order;
+use crate::upstream::{Fault, Proto, Upstream};
+use crate::{Forward, Protocol, no_healthy_proxies};
+use api::explain::InfoCode;
+use api::wire::flag;
+use api::{Error, Query, Rcode, Result};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::time::{Sleep, sleep_until};
+
+/// How long a query is tried at all.
+const BUDGET: Duration = Duration::from_secs(5);
+/// Pause between two rounds through all upstreams where the number of attempts has no limit.
+const PAUSE: Duration = Duration::from_millis(20);
+/// After so long another upstream is asked as well where nothing is known of the first one yet.
+const UNKNOWN: Duration = Duration::from_millis(50);
+/// How long an upstream that answers with a failure leaves the others to do better.
+const HOPE: Duration = Duration::from_millis(500);
+/// The longest time between two transmissions.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// What has been done for one query.
+pub struct Exchange<'a> {
+    forward: &'a Forward,
+    begun: Instant,
+    /// When it is given up.
+    end: Instant,
+    /// When it is sent again, or to another upstream.
+    resend: Instant,
+    /// When the present attempt has failed.
+    silence: Instant,
+    order: Order,
+    flights: Vec<Flight<'a>>,
+    /// Transmissions.
+    sent: u32,
+    failed: u32,
+    failovers: usize,
+    /// A failure that an upstream has answered, while another one may do better.
+    spare: Option<(u16, Vec<u8>)>,
+    /// Whether anything has come that was no reply; what the client gets then is in the query.
+    misled: bool,
+    last: Option<Error>,
+    /// All upstreams are down: the one that was tried all the same was the last one.
+    at_random: bool,
+    /// All have failed at once, and are asked again after a pause.
+    pausing: bool,
+}
+
+/// What has happened.
+enum Event {
+    /// Something came for this flight, or nothing can come any more.
+    Arrived(usize, Result<Vec<u8>, Fault>),
+    /// It is time for something.
+    Alarm,
+}
+
+impl<'a> Exchange<'a> {
+    /// The exchange for `q`.
+    pub fn new(forward: &'a Forward, q: &Query) -> Exchange<'a> {
+        let begun = forward.clock.now();
+        let end = q.deadline.map_or(begun + BUDGET, |deadline| deadline.min(begun + BUDGET));
+        Exchange {
+            forward,
+            begun,
+            end,
+            resend: end,
+            silence: begun + forward.read_timeout,
+            order: forward.policy.order(&forward.upstreams, begun),
+            flights: Vec::with_capacity(2),
+            sent: 0,
+            failed: 0,
+            failovers: 0,
+            spare: None,
+            misled: false,
+            last: None,
+            at_random: false,
+            pausing: false,
+        }
+    }
+
+    /// Asks until there is a reply, which is that of `q` then.
+    ///
+    /// # Errors
+    /// There is none; in the words of the last failure.
+    pub async fn run(mut self, q: &mut Query) -> Result {
+        self.attempt(q, self.begun);
+        self.look(q);
+        let mut alarm = pin!(sleep_until(self.alarm().into()));
+        while !self.is_over() {
+            let due = self.alarm().into();
+            if alarm.deadline() != due {
+                alarm.as_mut().reset(due);
+            }
+            let event = self.next(alarm.as_mut()).await;
+            let now = self.forward.clock.now();
+            match event {
+                Event::Arrived(place, Ok(message)) => {
+                    if self.arrived(q, place, message, now) {
+                        return Ok(());
+                    }
+                }
+                Event::Arrived(place, Err(fault)) => self.faulted(q, place, fault, now),
+                Event::Alarm => self.time(q, now),
+            }
+        }
+        self.give_up(q)
+    }
+
+    async fn next(&mut self, mut alarm: Pin<&mut Sleep>) -> Event {
+        poll_fn(|cx| {
+            for (place, flight) in self.flights.iter_mut().enumerate() {
+                if let Poll::Ready(arrived) = flight.poll(cx) {
+                    return Poll::Ready(Event::Arrived(place, arrived));
+                }
+            }
+            alarm.as_mut().poll(cx).map(|()| Event::Alarm)
+        })
+        .await
+    }
+
+    fn alarm(&self) -> Instant {
+        self.resend.min(self.silence).min(self.end)
+    }
+
+    /// Whether there is nothing more to wait for.
+    fn is_over(&self) -> bool {
+        self.flights.is_empty() && !self.pausing
+    }
+
+    /// Whether another attempt may be begun.
+    fn goes_on(&self) -> bool {
+        self.failed < self.forward.max_attempts
+    }
+
+    /// Asks the next upstream; one after the other where they cannot even be sent the query.
+    fn attempt(&mut self, q: &mut Query, now: Instant) {
+        for _ in 0..self.forward.upstreams.len() {
+            if !self.goes_on() {
+                return;
+            }
+            let Some(upstream) = self.choose(now) else { return };
+            if self.launch(q, upstream, self.protocol(q), now) {
+                return;
+            }
+        }
+    }
+
+    /// The next upstream in the order that is neither down nor asked already.
+    fn choose(&mut self, now: Instant) -> Option<&'a Upstream> {
+        let upstreams = &self.forward.upstreams;
+        for _ in 0..upstreams.len() {
+            let upstream = &upstreams[self.order.next()];
+            if !self.asks(upstream) && !self.forward.is_down(upstream) {
+                return Some(upstream);
+            }
+        }
+        if self.flights.is_empty() && self.forward.all_are_down() {
+            return self.forward.any_at_random(now).inspect(|_| self.at_random = true);
+        }
+        None
+    }
+
+    fn asks(&self, upstream: &Upstream) -> bool {
+        self.flights.iter().any(|flight| std::ptr::eq(flight.upstream, upstream))
+    }
+
+    /// Sends the query to an upstream; whether that could be done.
+    fn launch(&mut self, q: &mut Query, upstream: &'a Upstream, proto: Proto, now: Instant) -> bool {
+        q.describe("forward/upstream", || upstream.target.label.clone());
+        let plain = q.edns.is_some() && upstream.is_plain(now);
+        match upstream.ask(q, proto, plain, now) {
+            Ok(flight) => {
+                self.pausing = false;
+                self.resend = now + self.patience(upstream);
+                self.flights.push(flight);
+                self.sent += 1;
+                true
+            }
+            Err(fault) => {
+                self.count(upstream, fault);
+                false
+            }
+        }
+    }
+
+    /// How long a reply of this upstream is waited for before more is done.
+    fn patience(&self, upstream: &Upstream) -> Duration {
+        let alone = self.forward.upstreams.len() == 1 || !self.forward.policy.is_free();
+        let unknown = if alone { self.forward.read_timeout } else { UNKNOWN };
+        upstream.pace().map_or(unknown, |pace| pace.patience(unknown))
+    }
+
+    /// Over which transport the query goes.
+    fn protocol(&self, q: &Query) -> Proto {
+        match self.forward.protocol {
+            Protocol::Tcp => Proto::Tcp,
+            Protocol::Client if !q.transport.is_datagram() => Proto::Tcp,
+            _ => Proto::Udp,
+        }
+    }
+
+    /// Asks an upstream as well that is not preferred, now and then, to see whether it has become better.
+    fn look(&mut self, q: &mut Query) {
+        if let Some(upstream) = self.order.looked_at().map(|place| &*self.forward.upstreams[place])
+            && !self.asks(upstream)
+            && !self.forward.is_down(upstream)
+            && !self.flights.is_empty()
+        {
+            let (proto, resend) = (self.protocol(q), self.resend);
+            self.launch(q, upstream, proto, self.begun);
+            self.resend = resend;
+        }
+    }
+
+    /// Something came for a flight. Returns whether the query has its reply.
+    fn arrived(&mut self, q: &mut Query, place: usize, message: Vec<u8>, now: Instant) -> bool {
+        let flight = &mut self.flights[place];
+        let verdict = message::take_reply(q, flight.form.id, &message);
+        if verdict == Verdict::Reply {
+            return self.replied(q, place, message, now);
+        }
+        flight.upstream.metrics.ignored(verdict);
+        let rcode = message::rcode(&message);
+        if verdict != Verdict::Foreign && flight.is_datagram() {
+            (self.misled, flight.misled) = (true, Some(rcode));
+        }
+        if !flight.wait_on() {
+            let fault = match verdict {
+                Verdict::Malformed => Fault::Failed(Error::msg("malformed message")),
+                _ => Fault::Wrong(rcode),
+            };
+            self.misled |= matches!(fault, Fault::Wrong(_));
+            self.faulted(q, place, fault, now);
+        }
+        false
+    }
+
+    /// A flight's reply is that of `q`. Returns whether it stands.
+    fn replied(&mut self, q: &mut Query, place: usize, message: Vec<u8>, now: Instant) -> bool {
+        let flight = self.flights.swap_remove(place);
+        let (upstream, form, took) = (flight.upstream, flight.form, flight.took(now));
+        let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
+        upstream.replied(rcode, took, now);
+        flight.answered(now);
+        if cannot_read_edns(q, rcode) && !form.plain {
+            upstream.set_plain(now);
+            return !self.launch(q, upstream, form.proto, now);
+        }
+        // A reply that is longer than the query allowed is no better than a truncated one.
+        let whole = q.reply.flags() & flag::TC == 0 && q.reply.bytes().len() <= q.size_limit();
+        if self.forward.protocol == Protocol::UdpFirst && form.proto == Proto::Udp && !whole {
+            return !self.launch(q, upstream, Proto::Tcp, now);
+        }
+        if self.failovers + 1 < self.forward.upstreams.len() && self.forward.failover.contains(&rcode) {
+            self.failovers += 1;
+            self.attempt(q, now);
+            return false;
+        }
+        if says_failure(rcode) && !self.flights.is_empty() {
+            self.spare = Some((form.id, message));
+            self.silence = self.silence.min(now + HOPE);
+            return false;
+        }
+        self.overtaken(now);
+        q.describe("forward/upstream", || upstream.target.label.clone());
+        true
+    }
+
+    /// What is still under way was too slow.
+    fn overtaken(&self, now: Instant) {
+        for flight in &self.flights {
+            if let Some(pace) = flight.upstream.pace() {
+                pace.waited_in_vain(flight.took(now));
+            }
+        }
+    }
+
+    /// A flight has failed: another one takes its place.
+    fn faulted(&mut self, q: &mut Query, place: usize, fault: Fault, now: Instant) {
+        let flight = self.flights.swap_remove(place);
+        if let Fault::Wrong(rcode) = fault {
+            flight.upstream.metrics.observe(rcode, flight.took(now));
+        }
+        self.count(flight.upstream, fault);
+        if self.at_random {
+            return;
+        }
+        let round_is_over = (self.failed as usize).is_multiple_of(self.forward.upstreams.len());
+        if self.forward.max_attempts == u32::MAX && self.flights.is_empty() && round_is_over {
+            (self.pausing, self.resend) = (true, now + PAUSE); // who refuses at once is not asked as fast as that
+        } else if !self.has_misled_all() {
+            self.attempt(q, now);
+        }
+    }
+
+    /// Counts a failed attempt.
+    fn count(&mut self, upstream: &Upstream, fault: Fault) {
+        self.failed += 1;
+        if let Fault::Failed(e) = fault {
+            self.last = Some(e);
+        }
+        if self.forward.max_fails > 0 {
+            upstream.health.check();
+        }
+    }
+
+    /// Who answers something else once does it again: when all have done that, there is no use in another attempt.
+    fn has_misled_all(&self) -> bool {
+        self.misled && self.flights.iter().all(|flight| flight.misled.is_some())
+    }
+
+    /// It is time to send again, or to give up.
+    fn time(&mut self, q: &mut Query, now: Instant) {
+        if now >= self.silence || now >= self.end {
+            self.silent(q, now);
+        } else if now >= self.resend {
+            self.send_more(q, now);
+        }
+    }
+
+    /// Sends the query to the next upstream, or once more to one that has it.
+    fn send_more(&mut self, q: &mut Query, now: Instant) {
+        let round = self.sent / self.forward.upstreams.len() as u32;
+        let flights = self.flights.len();
+        if self.sent < self.forward.max_sent {
+            self.attempt(q, now);
+            if self.flights.len() == flights {
+                self.repeat(q, now);
+            }
+        }
+        if self.resend <= now {
+            self.resend = self.end;
+        }
+        let wait = self.resend.saturating_duration_since(now);
+        self.resend = now + wait.saturating_mul(1 << round.min(8)).min(LONGEST);
+    }
+
+    /// Sends the query once more to the upstream that has it least often.
+    fn repeat(&mut self, q: &Query, now: Instant) {
+        let datagrams = self.flights.iter_mut().filter(|flight| flight.may_be_lost());
+        let Some(flight) = datagrams.min_by_key(|flight| flight.sent) else { return };
+        let upstream = flight.upstream;
+        self.sent += 1;
+        self.resend = now + self.patience(upstream);
+        // That it fails is told by what is received.
+        let _ = self.flights.iter_mut().find(|f| std::ptr::eq(f.upstream, upstream)).map(|f| f.send(q));
+    }
+
+    /// Nothing has come for as long as an attempt may take.
+    fn silent(&mut self, q: &mut Query, now: Instant) {
+        self.failed += 1;
+        self.silence = now + self.forward.read_timeout;
+        for flight in &self.flights {
+            self.last = Some(flight.timed_out());
+            if let Some(rcode) = flight.misled {
+                flight.upstream.metrics.observe(rcode, flight.took(now));
+            }
+            flight.upstream.unanswered(flight.begun, flight.took(now));
+            if self.forward.max_fails > 0 {
+                flight.upstream.health.check();
+            }
+        }
+        let hopeless = self.at_random || self.has_misled_all() || self.spare.is_some() || self.forward.all_are_down();
+        if hopeless || now >= self.end || !self.goes_on() {
+            self.pausing = false;
+            self.flights.clear();
+        } else {
+            self.send_more(q, now);
+        }
+    }
+
+    /// The end without a reply that stands.
+    fn give_up(self, q: &mut Query) -> Result {
+        if let Some((id, message)) = self.spare {
+            message::take_reply(q, id, &message);
+            return Ok(());
+        }
+        if self.misled {
+            return Ok(()); // what it says is in the reply
+        }
+        let took = self.forward.clock.now().saturating_duration_since(self.begun);
+        let tries = format!("{} sent, {} failed, {:.1} s", self.sent, self.failed, took.as_secs_f32());
+        match self.last {
+            Some(error) => Err(error.with_info(InfoCode::NETWORK_ERROR).with_context(tries)),
+            None => Err(no_healthy_proxies()),
+        }
+    }
+}
+
+/// Whether the reply may say that the upstream could not read the query's OPT record (RFC 6891 7).
+fn cannot_read_edns(q: &Query, rcode: Rcode) -> bool {
+    q.edns.is_some() && q.reply.opt().is_none() && matches!(rcode, Rcode::FORMERR | Rcode::NOTIMP)
+}

@@ -1,0 +1,145 @@
+//! A query under way to one upstream.
+
+use crate::message;
+use crate::pool::{Idle, Permit};
+use crate::upstream::{Fault, Proto, Upstream};
+use api::{Error, Query, Rcode};
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// A query under way; given up where it is dropped.
+pub struct Flight<'a> {
+    /// Whom it asks.
+    pub upstream: &'a Upstream,
+    /// How it was sent.
+    pub form: Form,
+    /// How often it was sent.
+    pub sent: u32,
+    /// Whether anything has come at all: then the query has not been lost.
+    heard: bool,
+    /// The code of something that has come and is no reply to it.
+    pub misled: Option<Rcode>,
+    /// When it was sent first.
+    pub begun: Instant,
+    permit: Permit<'a>,
+    way: Way,
+    arriving: Arriving,
+}
+
+/// How a query is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Form {
+    /// The ID that it has there.
+    pub id: u16,
+    /// Over which transport.
+    pub proto: Proto,
+    /// Without the OPT record that the client's message has.
+    pub plain: bool,
+}
+
+/// What comes from the upstream: a message, or why there is none.
+pub type Arriving = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
+
+/// How a query goes.
+enum Way {
+    /// In datagrams, which may be lost.
+    Socket(Idle),
+    /// Over a stream, which sees to it itself.
+    Stream,
+}
+
+thread_local! {
+    static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl<'a> Flight<'a> {
+    /// A query that goes over a socket; it is not sent yet.
+    pub fn over_socket(upstream: &'a Upstream, permit: Permit<'a>, idle: Idle, form: Form, now: Instant) -> Flight<'a> {
+        idle.socket.forget();
+        let arriving = Box::pin(idle.socket.clone().receive());
+        Flight {
+            upstream,
+            form,
+            sent: 0,
+            heard: false,
+            misled: None,
+            begun: now,
+            permit,
+            way: Way::Socket(idle),
+            arriving,
+        }
+    }
+
+    /// A query that was given to a stream, from where its reply is `arriving`.
+    pub fn over_stream(
+        upstream: &'a Upstream,
+        permit: Permit<'a>,
+        arriving: Arriving,
+        form: Form,
+        now: Instant,
+    ) -> Flight<'a> {
+        Flight { upstream, form, sent: 1, heard: false, misled: None, begun: now, permit, way: Way::Stream, arriving }
+    }
+
+    /// Sends the query, once more where it may have been lost.
+    ///
+    /// # Errors
+    /// It cannot be sent.
+    pub fn send(&mut self, q: &Query) -> Result<(), Fault> {
+        let Way::Socket(idle) = &self.way else { return Ok(()) };
+        self.sent += 1;
+        OUT.with_borrow_mut(|out| {
+            message::write_query(q, self.form.id, self.form.plain, out);
+            idle.socket.send(out)
+        })
+    }
+
+    /// Whether it goes in datagrams.
+    pub fn is_datagram(&self) -> bool {
+        matches!(self.way, Way::Socket(_))
+    }
+
+    /// The next message, or why there will be none.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
+        self.arriving.as_mut().poll(cx)
+    }
+
+    /// Waits on, as what has come is no reply to it; `false` where nothing more can come.
+    pub fn wait_on(&mut self) -> bool {
+        self.heard = true;
+        if let Way::Socket(idle) = &self.way {
+            self.arriving = Box::pin(idle.socket.clone().receive());
+        }
+        self.is_datagram()
+    }
+
+    /// Whether it may have been lost on its way.
+    pub fn may_be_lost(&self) -> bool {
+        self.is_datagram() && !self.heard
+    }
+
+    /// Its reply has come: the socket is free for another query.
+    pub fn answered(self, now: Instant) {
+        drop(self.arriving);
+        if let Way::Socket(idle) = self.way {
+            self.permit.give_back(idle, now);
+        }
+    }
+
+    /// How long it has been under way.
+    pub fn took(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
+    }
+
+    /// What the end of the wait for its reply is called.
+    pub fn timed_out(&self) -> Error {
+        match &self.way {
+            Way::Socket(idle) => idle.socket.timed_out(),
+            Way::Stream => {
+                Error::msg(format!("read {} {}: i/o timeout", self.form.proto.name(), self.upstream.target.label))
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! How well an upstream has answered lately, as one worker has seen it: what retransmissions and the default policy go by.
+//!
+//! Only its own worker writes here; the numbers are atomic because all workers' stand side by side.
+
+use api::Rcode;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// The shortest time after which a query is sent again.
+const FLOOR: Duration = Duration::from_millis(50);
+/// Microseconds that an upstream may need more than twice the time of the best one and still be as good.
+const SLACK: u32 = 20_000;
+/// Microseconds that an upstream counts as slower which only answers with failures.
+const FAILING: u32 = 1_000_000;
+/// Share of failures: all.
+const ALL: u32 = 1 << 10;
+/// Milliseconds between two looks at an upstream that is not preferred.
+const LOOK: u64 = 1_000;
+
+/// What is known of an upstream's answers.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Smoothed round-trip time in microseconds; 0 is unknown.
+    smoothed: AtomicU32,
+    /// Smoothed deviation from it.
+    deviation: AtomicU32,
+    /// Smoothed share of replies that say that the upstream cannot answer, of [`ALL`].
+    failing: AtomicU32,
+    /// When it was last looked at although others are preferred, in milliseconds of the upstream's time.
+    looked: AtomicU64,
+    /// When it last replied, in milliseconds of the upstream's time, and one more; 0 is never.
+    replied: AtomicU64,
+}
+
+impl Pace {
+    /// A reply came at `now` (milliseconds), `took` after the first transmission (RFC 6298 2).
+    pub fn replied(&self, now: u64, took: Duration, rcode: Rcode) {
+        let took = micros(took);
+        let (smoothed, deviation) = match self.smoothed.load(Relaxed) {
+            0 => (took, took / 2),
+            before => {
+                let off = took.abs_diff(before);
+                (mix(before, took, 8), mix(self.deviation.load(Relaxed), off, 4))
+            }
+        };
+        self.smoothed.store(smoothed.max(1), Relaxed);
+        self.deviation.store(deviation, Relaxed);
+        let failed = if says_failure(rcode) { ALL } else { 0 };
+        let before = self.failing.load(Relaxed);
+        if before != failed {
+            self.failing.store(mix(before, failed, 4), Relaxed);
+        }
+        self.replied.store(now + 1, Relaxed);
+    }
+
+    /// No reply came for so long; another upstream has answered meanwhile, or the time is up.
+    pub fn waited_in_vain(&self, waited: Duration) {
+        let (at_least, before) = (micros(waited).saturating_mul(2), self.smoothed.load(Relaxed));
+        if at_least > before {
+            let next = if before == 0 { at_least } else { mix(before, at_least, 4) };
+            self.smoothed.store(next, Relaxed);
+        }
+    }
+
+    /// How long a reply is waited for before the query is sent again; `unknown` where nothing is known yet.
+    pub fn patience(&self, unknown: Duration) -> Duration {
+        match self.smoothed.load(Relaxed) {
+            0 => unknown,
+            smoothed => {
+                let deviation = u64::from(self.deviation.load(Relaxed));
+                FLOOR.max(Duration::from_micros(u64::from(smoothed) + 4 * deviation))
+            }
+        }
+    }
+
+    /// What an answer costs: microseconds, and more for an upstream that says that it cannot answer.
+    pub fn cost(&self) -> u32 {
+        let failing = u64::from(self.failing.load(Relaxed)) * u64::from(FAILING) / u64::from(ALL);
+        self.smoothed.load(Relaxed).saturating_add(failing as u32)
+    }
+
+    /// Whether an upstream of this cost is as good as the `best`.
+    pub fn is_good(cost: u32, best: u32) -> bool {
+        cost <= best.saturating_mul(2).saturating_add(SLACK)
+    }
+
+    /// Whether it is time to look at an upstream that is not preferred; if so, the next time is later.
+    pub fn is_looked_at(&self, now: u64) -> bool {
+        let due = now >= self.looked.load(Relaxed) + LOOK;
+        if due {
+            self.looked.store(now, Relaxed);
+        }
+        due
+    }
+
+    /// Whether it has replied at or after `since` (milliseconds).
+    pub fn has_replied(&self, since: u64) -> bool {
+        self.replied.load(Relaxed) > since
+    }
+}
+
+/// Whether a code says that the upstream could not answer, rather than what the answer is.
+pub fn says_failure(rcode: Rcode) -> bool {
+    matches!(rcode, Rcode::SERVFAIL | Rcode::REFUSED | Rcode::NOTIMP | Rcode::FORMERR)
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// One part of `new` in `parts`, the rest of `old`; upwards, so that small steps arrive.
+fn mix(old: u32, new: u32, parts: u32) -> u32 {
+    let sum = u64::from(old) * u64::from(parts - 1) + u64::from(new);
+    sum.div_ceil(parts.into()) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn patience_follows_the_round_trip_time() {
+        let pace = Pace::default();
+        assert_eq!(pace.patience(200 * MS), 200 * MS);
+        (0..50).for_each(|_| pace.replied(0, MS, Rcode::NOERROR));
+        assert_eq!(pace.patience(200 * MS), FLOOR);
+        (0..50).for_each(|_| pace.replied(0, 150 * MS, Rcode::NOERROR));
+        let patience = pace.patience(MS);
+        assert!(patience > 150 * MS && patience < 200 * MS, "{patience:?}");
+    }
+
+    #[test]
+    fn slow_and_failing_upstreams_cost_more() {
+        let [good, slow, failing, silent, new]: [Pace; 5] = Default::default();
+        for _ in 0..8 {
+            good.replied(0, MS, Rcode::NXDOMAIN);
+            slow.replied(0, 300 * MS, Rcode::NOERROR);
+            failing.replied(0, MS / 2, Rcode::SERVFAIL);
+        }
+        silent.waited_in_vain(50 * MS);
+        let is_good = |pace: &Pace| Pace::is_good(pace.cost(), good.cost());
+        assert_eq!([&good, &slow, &failing, &silent, &new].map(is_good), [true, false, false, false, true]);
+        (0..24).for_each(|_| failing.replied(0, MS, Rcode::NOERROR));
+        assert!(is_good(&failing), "{}", failing.cost());
+    }
+
+    #[test]
+    fn one_failure_among_many_answers_is_none() {
+        let [one, other]: [Pace; 2] = Default::default();
+        (0..20).for_each(|_| one.replied(0, MS, Rcode::NOERROR));
+        (0..20).for_each(|n| other.replied(0, MS, if n % 10 == 9 { Rcode::SERVFAIL } else { Rcode::NOERROR }));
+        other.replied(0, MS, Rcode::NOERROR);
+        assert!(one.cost() < other.cost());
+    }
+
+    #[test]
+    fn an_upstream_that_is_not_preferred_is_looked_at_once_a_second() {
+        let pace = Pace::default();
+        assert_eq!([1_000, 1_500, 2_000, 2_001].map(|now| pace.is_looked_at(now)), [true, false, true, false]);
+    }
+
+    #[test]
+    fn replies_are_remembered() {
+        let pace = Pace::default();
+        assert!(!pace.has_replied(0));
+        pace.replied(5, MS, Rcode::NOERROR);
+        assert!(pace.has_replied(5) && !pace.has_replied(6));
+    }
+}

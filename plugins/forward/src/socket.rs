@@ -1,0 +1,96 @@
+//! A UDP socket of an upstream: connected, so that it takes datagrams from the upstream's address and port only, on a port that
+//! the system chooses by chance.
+
+use crate::upstream::Fault;
+use api::wire::MAX_MESSAGE;
+use api::{Error, os_words};
+use socket2::{Domain, SockRef, Type};
+use std::cell::RefCell;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// A socket that one query at a time is asked over.
+#[derive(Debug)]
+pub struct Socket {
+    io: UdpSocket,
+    remote: SocketAddr,
+}
+
+thread_local! {
+    static DATAGRAM: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_MESSAGE]);
+}
+
+impl Socket {
+    /// A socket to `remote`, from the address `source` if there is one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(remote: SocketAddr, source: Option<IpAddr>) -> io::Result<Arc<Socket>> {
+        let socket = socket2::Socket::new(Domain::for_address(remote), Type::DGRAM.nonblocking(), None)?;
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        socket.connect(&remote.into())?;
+        Ok(Arc::new(Socket { io: UdpSocket::from_std(socket.into())?, remote }))
+    }
+
+    /// Sends a message. One for which the system has no room is lost, as it may be on its further way.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn send(&self, message: &[u8]) -> Result<(), Fault> {
+        let send = || SockRef::from(&self.io).send(message);
+        // What became of an earlier message (ICMP) is told first; it says nothing about this one.
+        match send().or_else(|_| send()) {
+            Err(e) if e.kind() != ErrorKind::WouldBlock => {
+                Err(Fault::Failed(self.error("write", &format!("write: {}", os_words(&e)))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets that something had arrived: it belonged to an earlier query.
+    pub fn forget(&self) {
+        let _ = self.io.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+    }
+
+    /// Waits for a datagram.
+    ///
+    /// # Errors
+    /// The system's: the upstream's port is closed, for example.
+    pub async fn receive(self: Arc<Self>) -> Result<Vec<u8>, Fault> {
+        loop {
+            match DATAGRAM.with_borrow_mut(|buffer| self.io.try_recv(buffer).map(|n| buffer[..n].to_vec())) {
+                Ok(message) => return Ok(message),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.arrival().await.map_err(|e| self.fault(&e))?,
+                Err(e) => return Err(self.fault(&e)),
+            }
+        }
+    }
+
+    /// Waits until something can be read, or a pending error is there: a closed port (ICMP) leaves nothing to read.
+    async fn arrival(&self) -> io::Result<()> {
+        if self.io.ready(Interest::READABLE | Interest::ERROR).await?.is_error() {
+            self.io.take_error()?.map_or(Ok(()), Err)?;
+            let _ = self.io.try_io(Interest::ERROR, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+        }
+        Ok(())
+    }
+
+    /// What a time-out while waiting for a reply is called.
+    pub fn timed_out(&self) -> Error {
+        self.error("read", "i/o timeout")
+    }
+
+    fn fault(&self, e: &io::Error) -> Fault {
+        Fault::Failed(self.error("read", &format!("read: {}", os_words(e))))
+    }
+
+    fn error(&self, what: &str, words: &str) -> Error {
+        let local = self.io.local_addr().map_or_else(|_| String::new(), |a| a.to_string());
+        Error::msg(format!("{what} udp {local}->{}: {words}", self.remote))
+    }
+}

@@ -343,7 +343,7 @@ impl<'a> Exchange<'a> {
             self.resend = self.end;
         }
         let wait = self.resend.saturating_duration_since(now);
-        self.resend = now + wait.saturating_mul(1 << round.min(8)).min(LONGEST);
+        self.resend = now + wait.saturating_mul(1 << round.min(8)).min(LONGEST.max(wait));
     }
 
     /// Sends the query once more to the upstream that has it least often.
@@ -361,7 +361,8 @@ impl<'a> Exchange<'a> {
     fn silent(&mut self, q: &mut Query, now: Instant) {
         self.failed += 1;
         self.silence = now + self.forward.read_timeout;
-        for flight in &self.flights {
+        for flight in &mut self.flights {
+            flight.heard = false;
             self.last = Some(flight.timed_out());
             if let Some(rcode) = flight.misled {
                 flight.upstream.metrics.observe(rcode, flight.took(now));

@@ -17,8 +17,8 @@ pub struct Flight<'a> {
     pub form: Form,
     /// How often it was sent.
     pub sent: u32,
-    /// Whether anything has come at all: then the query has not been lost.
-    heard: bool,
+    /// Whether anything has come during this attempt: then the query has not been lost.
+    pub heard: bool,
     /// The code of something that has come and is no reply to it.
     pub misled: Option<Rcode>,
     /// When it was sent first.

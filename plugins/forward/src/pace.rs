@@ -24,6 +24,8 @@ pub struct Pace {
     smoothed: AtomicU32,
     /// Smoothed deviation from it.
     deviation: AtomicU32,
+    /// Microseconds that were not enough for it lately, doubled; 0 since it has replied.
+    in_vain: AtomicU32,
     /// Smoothed share of replies that say that the upstream cannot answer, of [`ALL`].
     failing: AtomicU32,
     /// When it was last looked at although others are preferred, in milliseconds of the upstream's time.
@@ -50,16 +52,13 @@ impl Pace {
         if before != failed {
             self.failing.store(mix(before, failed, 4), Relaxed);
         }
+        self.in_vain.store(0, Relaxed);
         self.replied.store(now + 1, Relaxed);
     }
 
     /// No reply came for so long; another upstream has answered meanwhile, or the time is up.
     pub fn waited_in_vain(&self, waited: Duration) {
-        let (at_least, before) = (micros(waited).saturating_mul(2), self.smoothed.load(Relaxed));
-        if at_least > before {
-            let next = if before == 0 { at_least } else { mix(before, at_least, 4) };
-            self.smoothed.store(next, Relaxed);
-        }
+        self.in_vain.fetch_max(micros(waited).saturating_mul(2), Relaxed);
     }
 
     /// How long a reply is waited for before the query is sent again; `unknown` where nothing is known yet.
@@ -76,7 +75,7 @@ impl Pace {
     /// What an answer costs: microseconds, and more for an upstream that says that it cannot answer.
     pub fn cost(&self) -> u32 {
         let failing = u64::from(self.failing.load(Relaxed)) * u64::from(FAILING) / u64::from(ALL);
-        self.smoothed.load(Relaxed).saturating_add(failing as u32)
+        self.smoothed.load(Relaxed).max(self.in_vain.load(Relaxed)).saturating_add(failing as u32)
     }
 
     /// Whether an upstream of this cost is as good as the `best`.

@@ -211,15 +211,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Asks an upstream as well that is not preferred, now and then, to see whether it has become better.
-    fn look(&mut self, q: &mut Query) {
-        if let Some(upstream) = self.order.looked_at().map(|place| &*self.forward.upstreams[place])
-            && !self.asks(upstream)
-            && !self.forward.is_down(upstream)
-            && !self.flights.is_empty()
-        {
-            let (proto, resend) = (self.protocol(q), self.resend);
-            self.launch(q, upstream, proto, self.begun);
-            self.resend = resend;
+    fn look(&self, q: &Query) {
+        if let Some(place) = self.order.looked_at() {
+            let upstream = &self.forward.upstreams[place];
+            if !self.forward.is_down(upstream) {
+                upstream.look(q, self.protocol(q), self.begun);
+            }
         }
     }
 
@@ -279,9 +276,17 @@ impl<'a> Exchange<'a> {
 
     /// What is still under way was too slow.
     fn overtaken(&self, now: Instant) {
+        let follows_order = !self.forward.policy.is_free() && self.forward.max_fails > 0;
         for flight in &self.flights {
-            if let Some(pace) = flight.upstream.pace() {
-                pace.waited_in_vain(flight.took(now));
+            let took = flight.took(now);
+            if let Some(pace) = flight.upstream.pace()
+                && took >= pace.patience(UNKNOWN)
+            {
+                pace.waited_in_vain(took);
+                // Where users have set the order, only one that is down is left out.
+                if follows_order && flight.upstream.unanswered(flight.begun, took) {
+                    flight.upstream.health.check();
+                }
             }
         }
     }
@@ -324,6 +329,8 @@ impl<'a> Exchange<'a> {
     fn time(&mut self, q: &mut Query, now: Instant) {
         if now >= self.silence || now >= self.end {
             self.silent(q, now);
+        } else if self.at_random {
+            self.resend = self.end; // who is down is sent no more
         } else if now >= self.resend {
             self.send_more(q, now);
         }
@@ -367,7 +374,7 @@ impl<'a> Exchange<'a> {
             if let Some(rcode) = flight.misled {
                 flight.upstream.metrics.observe(rcode, flight.took(now));
             }
-            flight.upstream.unanswered(flight.begun, flight.took(now));
+            let _silent = flight.upstream.unanswered(flight.begun, flight.took(now));
             if self.forward.max_fails > 0 {
                 flight.upstream.health.check();
             }

@@ -114,16 +114,22 @@ pub async fn check_when_asked(upstream: &Upstream) {
     let interval = upstream.settings.check.interval.max(SHORTEST);
     loop {
         upstream.health.wanted.notified().await;
-        while !probe_in_time(upstream).await {
+        loop {
+            wait_for_queries(upstream).await;
+            let sent = upstream.clock.now();
+            if probe(upstream).await {
+                break;
+            }
+            let took = upstream.clock.now().saturating_duration_since(sent);
             let lost = upstream.health.is_lost();
-            sleep(if lost { interval.saturating_sub(PATIENCE) } else { interval }).await;
+            sleep(if lost { interval.max(PATIENCE).saturating_sub(took) } else { interval }).await;
         }
         upstream.health.probing.store(false, Relaxed);
     }
 }
 
-/// Makes a probe when it is time for one.
-async fn probe_in_time(upstream: &Upstream) -> bool {
+/// Waits while an upstream that is down is tried with queries.
+async fn wait_for_queries(upstream: &Upstream) {
     while upstream.health.is_lost() {
         let wait = upstream.health.until_probe(upstream.millis());
         if wait.is_zero() {
@@ -131,12 +137,6 @@ async fn probe_in_time(upstream: &Upstream) -> bool {
         }
         sleep(wait).await;
     }
-    probe(upstream).await
-}
-
-/// The time from `then`, which is in milliseconds and one more, to `now`; without end where `then` is 0.
-fn since(then: u64, now: u64) -> Duration {
-    if then == 0 { Duration::MAX } else { Duration::from_millis((now + 1).saturating_sub(then)) }
 }
 
 /// Makes one probe: whether the upstream answered.
@@ -152,7 +152,12 @@ async fn probe(upstream: &Upstream) -> bool {
 async fn is_alive(upstream: &Upstream) -> bool {
     let check = &upstream.settings.check;
     let Ok(id) = random::number() else { return false };
-    upstream.probe(query(check, id), id).await.is_ok()
+    upstream.send(check.proto, query(check, id), id).await.is_ok()
+}
+
+/// The time from `then`, which is in milliseconds and one more, to `now`; without end where `then` is 0.
+fn since(then: u64, now: u64) -> Duration {
+    if then == 0 { Duration::MAX } else { Duration::from_millis((now + 1).saturating_sub(then)) }
 }
 
 /// The message of a probe.

@@ -6,6 +6,7 @@
 use crate::pace::Pace;
 use crate::random;
 use crate::socket::Socket;
+use api::task::Beside;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -46,6 +47,8 @@ struct Shelf {
     in_flight: AtomicUsize,
     idle: Mutex<VecDeque<Idle>>,
     pace: Pace,
+    /// The look at the upstream that is being taken.
+    look: Mutex<Option<Beside>>,
 }
 
 /// A socket that waits for its next query.
@@ -104,6 +107,13 @@ impl Pool {
     /// How well it has answered each thread.
     pub fn paces(&self) -> impl Iterator<Item = &Pace> {
         self.threads.iter().filter_map(OnceLock::get).map(|shelf| &shelf.pace)
+    }
+
+    /// Lets a look at the upstream go on, in place of the one before.
+    pub fn keep(&self, look: Beside) {
+        if let Some(shelf) = self.shelf() {
+            *shelf.look.lock().unwrap_or_else(PoisonError::into_inner) = Some(look);
+        }
     }
 
     fn shelf(&self) -> Option<&Shelf> {

@@ -163,6 +163,35 @@ async fn another_upstream_is_asked_before_the_first_one_has_timed_out_and_then_i
 }
 
 #[tokio::test]
+async fn a_silent_upstream_is_left_out_where_users_have_set_the_order_too() {
+    let ((silent, one), (socket, two)) = (upstream().await, upstream().await);
+    let chain = chain(&format!("forward . {one} {two} {{\npolicy sequential\n}}")).expect("no mistakes");
+    let play = async {
+        loop {
+            let (packet, client) = receive(&socket).await;
+            socket.send_to(&reply(&packet, 0), client).await.expect("sent");
+        }
+    };
+    // It answers once, so that it is known how long it takes.
+    let known = async {
+        let (packet, client) = receive(&silent).await;
+        silent.send_to(&reply(&packet, 0), client).await.expect("sent");
+    };
+    assert_eq!(tokio::join!(ask(&chain, "a.org A"), known).0, "NOERROR");
+    let asked = async {
+        for _ in 0..40 {
+            assert_eq!(ask(&chain, "a.org A").await, "NOERROR");
+        }
+    };
+    tokio::select! { done = timeout(Duration::from_secs(2), asked) => done.expect("in time"), () = play => () }
+    let mut heard = 0;
+    while timeout(Duration::ZERO, receive(&silent)).await.is_ok() {
+        heard += 1;
+    }
+    assert!(heard <= 8, "{heard} queries to the silent one");
+}
+
+#[tokio::test]
 async fn an_upstream_that_answers_with_failures_is_asked_less() {
     let ((bad, one), (good, two)) = (upstream().await, upstream().await);
     let chain = chain(&format!("forward . {one} {two}")).expect("no mistakes");

@@ -11,11 +11,13 @@ use crate::random;
 use crate::socket::Socket;
 use crate::target::Target;
 use api::corefile::ConfigError;
+use api::task::beside;
 use api::{Clock, Error, Query, Rcode, Result, Setup, os_words};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// A transport to upstreams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,12 +143,14 @@ impl Upstream {
         }
     }
 
-    /// A query from then is given up after so long.
-    pub fn unanswered(&self, begun: Instant, waited: Duration) {
-        self.health.unanswered(!self.has_replied(begun));
+    /// A query from then is given up after so long. Returns whether the upstream has sent nothing at all since.
+    pub fn unanswered(&self, begun: Instant, waited: Duration) -> bool {
+        let silent = !self.has_replied(begun);
+        self.health.unanswered(silent);
         if let Some(pace) = self.pace() {
             pace.waited_in_vain(waited);
         }
+        silent
     }
 
     /// How well it has answered this thread.
@@ -212,19 +216,44 @@ impl Upstream {
         self.target.address.as_ref().map_err(|words| Error::msg(format!("dial {}: {words}", proto.name()))).copied()
     }
 
-    /// Sends a message that is ready, and waits for any reply with its ID.
+    /// Sends a message that is ready, on a connection of its own where it is a datagram, and waits for any message with its ID.
     ///
     /// # Errors
     /// There is none.
-    pub async fn probe(&self, query: Vec<u8>, id: u16) -> Result<(), Fault> {
-        match self.settings.check.proto {
+    pub async fn send(&self, proto: Proto, query: Vec<u8>, id: u16) -> Result<Vec<u8>, Fault> {
+        match proto {
             Proto::Udp => {
                 let socket = self.open().map_err(Fault::Failed)?;
                 socket.send(&query)?;
-                while !message::is_sign_of_life(id, &socket.clone().receive().await?) {}
-                Ok(())
+                loop {
+                    let message = socket.clone().receive().await?;
+                    if message::is_sign_of_life(id, &message) {
+                        return Ok(message);
+                    }
+                }
             }
-            Proto::Tcp => once(self.address(Proto::Tcp).map_err(Fault::Failed)?, query).await.map(drop),
+            Proto::Tcp => once(self.address(Proto::Tcp).map_err(Fault::Failed)?, query).await,
+        }
+    }
+
+    /// Asks it for what `q` asks, beside the exchange with a better upstream, to see how it answers now.
+    pub fn look(self: &Arc<Self>, q: &Query, proto: Proto, now: Instant) {
+        let Ok(id) = random::number() else { return };
+        let mut query = Vec::new();
+        message::write_query(q, id, self.is_plain(now), &mut query);
+        let upstream = self.clone();
+        let look = beside("forward", async move {
+            let patience = upstream.settings.read_timeout;
+            let came = timeout(patience, upstream.send(proto, query, id)).await;
+            let took = upstream.clock.now().saturating_duration_since(now);
+            match came {
+                Ok(Ok(message)) => upstream.replied(message::rcode(&message), took, now + took),
+                _ => drop(upstream.unanswered(now, patience)),
+            }
+        });
+        // Where there is too much work beside the queries already, there is a later time.
+        if let Ok(look) = look {
+            self.pool.keep(look);
         }
     }
 

@@ -128,7 +128,7 @@ pub fn links(def: &PluginDef, lines: &str, world: &World) -> Result<Vec<Link>, S
 #[expect(clippy::disallowed_methods, reason = "in place of the daemon")]
 pub fn world(clock: Clock, carry: Carry) -> World {
     set_host(Box::new(|_, work| {
-        drop(tokio::spawn(work));
+        drop(tokio::runtime::Handle::current().spawn(work));
         true
     }));
     World::new(clock, carry, Arc::new(NoReload))

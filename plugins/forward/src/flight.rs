@@ -2,6 +2,7 @@
 
 use crate::message;
 use crate::pool::{Idle, Permit};
+use crate::stream::Answer;
 use crate::upstream::{Fault, Proto, Upstream};
 use api::{Error, Query, Rcode};
 use std::cell::RefCell;
@@ -25,7 +26,6 @@ pub struct Flight<'a> {
     pub begun: Instant,
     permit: Permit<'a>,
     way: Way,
-    arriving: Arriving,
 }
 
 /// How a query is sent.
@@ -40,14 +40,14 @@ pub struct Form {
 }
 
 /// What comes from the upstream: a message, or why there is none.
-pub type Arriving = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
+type Arriving = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
 
 /// How a query goes.
 enum Way {
     /// In datagrams, which may be lost.
-    Socket(Idle),
+    Socket(Idle, Arriving),
     /// Over a stream, which sees to it itself.
-    Stream,
+    Stream(Answer),
 }
 
 thread_local! {
@@ -67,20 +67,20 @@ impl<'a> Flight<'a> {
             misled: None,
             begun: now,
             permit,
-            way: Way::Socket(idle),
-            arriving,
+            way: Way::Socket(idle, arriving),
         }
     }
 
-    /// A query that was given to a stream, from where its reply is `arriving`.
+    /// A query that was given to a stream, from where its answer comes.
     pub fn over_stream(
         upstream: &'a Upstream,
         permit: Permit<'a>,
-        arriving: Arriving,
+        answer: Answer,
         form: Form,
         now: Instant,
     ) -> Flight<'a> {
-        Flight { upstream, form, sent: 1, heard: false, misled: None, begun: now, permit, way: Way::Stream, arriving }
+        let way = Way::Stream(answer);
+        Flight { upstream, form, sent: 1, heard: false, misled: None, begun: now, permit, way }
     }
 
     /// Sends the query, once more where it may have been lost.
@@ -88,7 +88,7 @@ impl<'a> Flight<'a> {
     /// # Errors
     /// It cannot be sent.
     pub fn send(&mut self, q: &Query) -> Result<(), Fault> {
-        let Way::Socket(idle) = &self.way else { return Ok(()) };
+        let Way::Socket(idle, _) = &self.way else { return Ok(()) };
         self.sent += 1;
         OUT.with_borrow_mut(|out| {
             message::write_query(q, self.form.id, self.form.plain, out);
@@ -98,19 +98,22 @@ impl<'a> Flight<'a> {
 
     /// Whether it goes in datagrams.
     pub fn is_datagram(&self) -> bool {
-        matches!(self.way, Way::Socket(_))
+        matches!(self.way, Way::Socket(..))
     }
 
     /// The next message, or why there will be none.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
-        self.arriving.as_mut().poll(cx)
+        match &mut self.way {
+            Way::Socket(_, arriving) => arriving.as_mut().poll(cx),
+            Way::Stream(answer) => Pin::new(answer).poll(cx),
+        }
     }
 
     /// Waits on, as what has come is no reply to it; `false` where nothing more can come.
     pub fn wait_on(&mut self) -> bool {
         self.heard = true;
-        if let Way::Socket(idle) = &self.way {
-            self.arriving = Box::pin(idle.socket.clone().receive());
+        if let Way::Socket(idle, arriving) = &mut self.way {
+            *arriving = Box::pin(idle.socket.clone().receive());
         }
         self.is_datagram()
     }
@@ -122,8 +125,8 @@ impl<'a> Flight<'a> {
 
     /// Its reply has come: the socket is free for another query.
     pub fn answered(self, now: Instant) {
-        drop(self.arriving);
-        if let Way::Socket(idle) = self.way {
+        if let Way::Socket(idle, arriving) = self.way {
+            drop(arriving);
             self.permit.give_back(idle, now);
         }
     }
@@ -136,10 +139,8 @@ impl<'a> Flight<'a> {
     /// What the end of the wait for its reply is called.
     pub fn timed_out(&self) -> Error {
         match &self.way {
-            Way::Socket(idle) => idle.socket.timed_out(),
-            Way::Stream => {
-                Error::msg(format!("read {} {}: i/o timeout", self.form.proto.name(), self.upstream.target.label))
-            }
+            Way::Socket(idle, _) => idle.socket.timed_out(),
+            Way::Stream(answer) => answer.timed_out(),
         }
     }
 }

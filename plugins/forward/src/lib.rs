@@ -5,11 +5,14 @@
 //! over UDP sockets that it has for itself (`flight`, `socket`). Idle sockets, and what is known of an upstream's speed, are kept by
 //! each worker for itself (`pool`, `pace`); only an upstream's health is shared (`health`).
 
+mod dial;
+mod drive;
 mod exchange;
 mod flight;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
+mod line;
 mod lookup;
 mod message;
 mod metrics;
@@ -21,6 +24,9 @@ mod resolve;
 mod servers;
 mod setup;
 mod socket;
+mod stream;
+#[cfg(test)]
+mod stream_tests;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ const PORTS: usize = 512;
 /// Exchanges that a socket is good for, so that nobody has long to find its port out.
 const MAX_EXCHANGES: u32 = 64;
 /// Threads that keep sockets; others open one for each query.
-const THREADS: usize = 256;
+pub const THREADS: usize = 256;
 
 /// How long connections are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl Permit<'_> {
 }
 
 /// The number of this thread among those that ask upstreams; never given again, for sockets die with their runtime.
-fn thread_number() -> usize {
+pub fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: usize = NEXT.fetch_add(1, Relaxed);

@@ -1,6 +1,7 @@
 //! One upstream resolver: its connections, its health, what is counted for it; shared by all directives that name it with the
 //! same settings, and carried over reloads.
 
+use crate::dial;
 use crate::flight::{Flight, Form};
 use crate::health::{self, Check, Health};
 use crate::message;
@@ -9,13 +10,14 @@ use crate::pace::Pace;
 use crate::pool::{Idle, Keep, Permit, Pool};
 use crate::random;
 use crate::socket::Socket;
+use crate::stream::Streams;
 use crate::target::Target;
 use api::corefile::ConfigError;
 use api::task::beside;
 use api::{Clock, Error, Query, Rcode, Result, Setup, os_words};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -70,13 +72,14 @@ pub struct Upstream {
     /// Whether it is alive.
     pub health: Health,
     /// What is counted for it.
-    pub metrics: metrics::Upstream,
+    pub metrics: Arc<metrics::Upstream>,
     /// The time.
     pub clock: Clock,
     created: Instant,
     /// Until when it is asked without EDNS, in milliseconds of its time.
     plain_until: AtomicU64,
     pool: Pool,
+    streams: Streams,
 }
 
 /// How long an upstream is asked without EDNS that could not read it.
@@ -108,9 +111,27 @@ impl Upstream {
 
     /// An upstream without background work.
     pub fn new(target: Target, settings: Settings, clock: Clock) -> Upstream {
-        let (metrics, pool) = (metrics::Upstream::new(&target.label), Pool::new(settings.keep.clone()));
-        let (created, plain_until) = (clock.now(), AtomicU64::new(0));
-        Upstream { target, settings, health: Health::default(), metrics, clock, created, plain_until, pool }
+        let metrics = Arc::new(metrics::Upstream::new(&target.label));
+        let streams = Streams::new(dial::Config {
+            address: target.address.clone(),
+            source: settings.source,
+            patience: settings.read_timeout,
+            keep: settings.keep.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            idle: AtomicUsize::new(0),
+        });
+        Upstream {
+            pool: Pool::new(settings.keep.clone()),
+            target,
+            settings,
+            health: Health::default(),
+            metrics,
+            created: clock.now(),
+            clock,
+            plain_until: AtomicU64::new(0),
+            streams,
+        }
     }
 
     /// Its time, in milliseconds.
@@ -184,9 +205,7 @@ impl Upstream {
             Proto::Tcp => {
                 let mut message = Vec::new();
                 message::write_query(q, id, plain, &mut message);
-                let address = self.address(Proto::Tcp).map_err(Fault::Failed)?;
-                let arriving = Box::pin(once(address, message));
-                Ok(Flight::over_stream(self, permit, arriving, form, now))
+                Ok(Flight::over_stream(self, permit, self.streams.ask(message, now), form, now))
             }
         }
     }
@@ -232,7 +251,7 @@ impl Upstream {
                     }
                 }
             }
-            Proto::Tcp => once(self.address(Proto::Tcp).map_err(Fault::Failed)?, query).await,
+            Proto::Tcp => self.streams.ask_alone(query, self.clock.now()).await,
         }
     }
 
@@ -263,24 +282,11 @@ impl Upstream {
         loop {
             tokio::time::sleep(pause).await;
             self.pool.sweep(self.clock.now());
+            self.streams.sweep(self.clock.now());
         }
     }
 }
 
 fn failed(words: String) -> Fault {
     Fault::Failed(Error::msg(words))
-}
-
-async fn once(to: SocketAddr, message: Vec<u8>) -> Result<Vec<u8>, Fault> {
-    let io = async {
-        let mut stream = tokio::net::TcpStream::connect(to).await?;
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        stream.write_u16(message.len() as u16).await?;
-        stream.write_all(&message).await?;
-        let n = stream.read_u16().await?;
-        let mut reply = vec![0; n.into()];
-        stream.read_exact(&mut reply).await?;
-        Ok::<_, std::io::Error>(reply)
-    };
-    io.await.map_err(|e| failed(os_words(&e)))
 }

@@ -125,7 +125,6 @@ pub fn links(def: &PluginDef, lines: &str, world: &World) -> Result<Vec<Link>, S
 
 /// A generation with this clock and what is carried over; there is no reload. Plugins may have work beside the queries of this
 /// thread then, on tokio's runtime.
-#[expect(clippy::disallowed_methods, reason = "in place of the daemon")]
 pub fn world(clock: Clock, carry: Carry) -> World {
     set_host(Box::new(|_, work| {
         drop(tokio::runtime::Handle::current().spawn(work));

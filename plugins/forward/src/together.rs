@@ -1,7 +1,7 @@
 //! One query to the upstreams, however many clients ask for the same at the same time.
 
 use api::explain::InfoCode;
-use api::reply::{ReplyOpt, Stored};
+use api::reply::{Again, ReplyOpt, Stored};
 use api::wire::HEADER;
 use api::{Error, Query, Rcode, Result};
 use std::collections::HashMap;
@@ -150,7 +150,7 @@ impl Outcome {
             Outcome::Reply(stored, opt, upstream) => {
                 let id = q.id();
                 let Query { question, reply, .. } = &mut *q;
-                reply.load(stored, id, question);
+                reply.load(stored, Again { id, flags: (0, 0), ttl: None }, question);
                 reply.set_opt(opt.clone());
                 if let Some(upstream) = upstream {
                     q.describe("forward/upstream", || upstream.clone());

@@ -54,3 +54,23 @@ fn what_was_said_ends_with_the_reply() {
     q.respond();
     assert_eq!(q.reply.explanation(), None);
 }
+
+#[test]
+fn patterns_see_the_words_and_not_what_stands_in_brackets() {
+    let pattern = |expression| Pattern {
+        expression: api::expression::compile(expression).expect("an expression"),
+        period: std::time::Duration::ZERO,
+        shown_period: String::new(),
+        level: consolidate::Level::Error,
+        show_first: false,
+        seen: 0.into(),
+        begun: tokio::sync::Notify::new(),
+    };
+    let patterns: Arc<[Pattern]> = ["tries", ".*i/o timeout$"].map(pattern).into();
+    let errors = Errors { patterns: patterns.clone(), ede: false };
+    let links =
+        vec![Link { name: "errors", plugin: Box::new(errors) }, Link { name: "fails", plugin: Box::new(Fails) }];
+    assert_eq!(Chain::new(links, Panics::Catch).run(&mut query("plain. A")), Run::Done);
+    let seen = |n: usize| patterns[n].seen.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!((seen(0), seen(1)), (0, 1));
+}

@@ -50,7 +50,7 @@ fn entries_take_little_more_than_their_messages() {
         assert_eq!(chain.run(&mut q), Run::Done);
         q.reply.flags() & api::wire::flag::AA != 0
     };
-    let kept = questions.iter().rev().filter(is_kept).count();
+    let kept = 10 * questions.iter().step_by(10).filter(is_kept).count(); // most are: one of ten tells
     let budget = kept as f64 * (octets as f64 * FACTOR + EACH);
     println!(
         "{kept} entries of {octets} octets: {taken} octets of memory, {:.1} each; budget {:.1} each",

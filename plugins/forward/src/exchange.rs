@@ -322,7 +322,8 @@ impl<'a> Exchange<'a> {
 
     /// Who answers something else once does it again: when all have done that, there is no use in another attempt.
     fn has_misled_all(&self) -> bool {
-        self.misled && self.flights.iter().all(|flight| flight.misled.is_some())
+        let all_asked = self.sent as usize >= self.forward.upstreams.len();
+        self.misled && all_asked && self.flights.iter().all(|flight| flight.misled.is_some())
     }
 
     /// It is time to send again, or to give up.

@@ -1,7 +1,9 @@
 //! An upstream's reply: taking it over, and all that is done with a reply afterwards.
 
 use api::query::Question;
-use api::{Owner, RecordType, Reply, Section};
+use api::reply::Again;
+use api::wire::{self, HEADER, flag};
+use api::{Class, NameRef, Owner, RecordType, Reply, Section};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -19,11 +21,11 @@ pub fn take_over(message: &[u8]) {
     }
     reply.map_ttls(|_, ttl| ttl.min(30));
     let stored = reply.store().expect("there is a message");
-    let mut question = Question::default();
-    for _ in 0..2 {
-        reply.load(&stored, 7, &question);
+    let question = question(message);
+    if stored.answers(&question) {
+        let again = Again { id: 7, flags: (flag::AA, flag::AA), ttl: Some(30) };
+        reply.load(&stored, again, &question);
         read(&reply);
-        question.rtype = RecordType::A;
     }
     reply.retain(|r| r.section() != Section::Additional);
     reply.push_address(Section::Additional, Owner::Question, 5, Ipv4Addr::LOCALHOST.into());
@@ -33,6 +35,19 @@ pub fn take_over(message: &[u8]) {
     }
     let octets = reply.bytes().to_vec();
     Reply::default().adopt(&octets).expect("what we write can be read");
+}
+
+/// The question of `message` in other letters, if it can be read.
+fn question(message: &[u8]) -> Question {
+    let mut question = Question::default();
+    if let Some(name) = message.get(HEADER..).and_then(NameRef::read) {
+        let end = HEADER + name.as_bytes().len();
+        let field = |at| wire::u16_at(message, at).unwrap_or(0);
+        (question.rtype, question.class) = (RecordType(field(end)), Class(field(end + 2)));
+        let upper = name.as_bytes().to_ascii_uppercase();
+        question.set_name(NameRef::read(&upper).unwrap_or(NameRef::ROOT));
+    }
+    question
 }
 
 fn read(reply: &Reply) {

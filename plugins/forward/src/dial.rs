@@ -2,6 +2,8 @@
 
 use crate::metrics;
 use crate::pool::Keep;
+use crate::tls::Client;
+use crate::upstream::Proto;
 use api::{Clock, os_words};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +12,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 /// How connections to an upstream are made and kept.
 #[derive(Debug)]
@@ -18,7 +21,9 @@ pub struct Config {
     pub address: Result<SocketAddr, String>,
     /// The address that connections come from.
     pub source: Option<IpAddr>,
-    /// How long a connection is waited for.
+    /// How connections are secured, if they are.
+    pub tls: Option<Client>,
+    /// How long a connection is waited for, until queries can be sent.
     pub patience: Duration,
     /// How long connections are kept.
     pub keep: Keep,
@@ -35,13 +40,34 @@ impl Config {
     ///
     /// # Errors
     /// In the words of Go's library.
-    pub async fn open(&self) -> Result<TcpStream, String> {
+    pub async fn open(&self) -> Result<(Stream, Option<SocketAddr>), String> {
         let address = *self.address.as_ref().map_err(|words| format!("dial tcp: {words}"))?;
-        match timeout(self.patience, connect(address, self.source)).await {
-            Ok(opened) => opened.map_err(|e| format!("dial tcp {address}: connect: {}", os_words(&e))),
-            Err(_) => Err(timed_out(address)),
-        }
+        let opened = async {
+            let stream = connect(address, self.source).await;
+            let stream = stream.map_err(|e| format!("dial tcp {address}: connect: {}", os_words(&e)))?;
+            let local = stream.local_addr().ok();
+            let stream = match &self.tls {
+                Some(client) => Stream::Tls(Box::new(client.shake(stream, address).await?)),
+                None => Stream::Tcp(stream),
+            };
+            Ok((stream, local))
+        };
+        timeout(self.patience, opened).await.unwrap_or_else(|_| Err(timed_out(address)))
     }
+
+    /// The transport.
+    pub fn proto(&self) -> Proto {
+        if self.tls.is_some() { Proto::Tls } else { Proto::Tcp }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it is.
+    Tcp(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// What it is called that a connection is not open in time.

@@ -6,7 +6,9 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
 
 /// Octets of the frame in front of a message (RFC 1035 4.2.2).
 pub const FRAME: usize = 2;
@@ -15,6 +17,9 @@ pub const KEPT: usize = 4096;
 /// Octets that are read at once.
 const CHUNK: usize = 64 * 1024;
 
+/// How long it may take to tell the upstream that the connection is closed.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 thread_local! {
     static IN: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
 }
@@ -22,7 +27,11 @@ thread_local! {
 /// Serves an open connection. Returns why it has ended; `None` where it has nothing more to do.
 pub async fn drive<S: AsyncRead + AsyncWrite + Unpin>(line: &Line, stream: S) -> Option<End> {
     let mut driver = Driver { line, stream, unwritten: Vec::new(), written: 0, received: Vec::new() };
-    poll_fn(|cx| driver.turn(cx)).await
+    let end = poll_fn(|cx| driver.turn(cx)).await;
+    if end.is_none() {
+        let _ = timeout(GOODBYE, driver.stream.shutdown()).await; // it is of no use any more, whatever comes of it
+    }
+    end
 }
 
 struct Driver<'a, S> {

@@ -1,5 +1,6 @@
 //! A query under way to one upstream.
 
+use crate::https;
 use crate::message;
 use crate::pool::{Idle, Permit};
 use crate::stream::Answer;
@@ -48,6 +49,8 @@ enum Way {
     Socket(Idle, Arriving),
     /// Over a stream, which sees to it itself.
     Stream(Answer),
+    /// Over HTTPS.
+    Https(https::Answer),
 }
 
 thread_local! {
@@ -79,8 +82,18 @@ impl<'a> Flight<'a> {
         form: Form,
         now: Instant,
     ) -> Flight<'a> {
-        let way = Way::Stream(answer);
-        Flight { upstream, form, sent: 1, heard: false, misled: None, begun: now, permit, way }
+        Flight { upstream, form, sent: 1, heard: false, misled: None, begun: now, permit, way: Way::Stream(answer) }
+    }
+
+    /// A query that was given to a connection for HTTPS.
+    pub fn over_https(
+        upstream: &'a Upstream,
+        permit: Permit<'a>,
+        answer: https::Answer,
+        form: Form,
+        now: Instant,
+    ) -> Flight<'a> {
+        Flight { upstream, form, sent: 1, heard: false, misled: None, begun: now, permit, way: Way::Https(answer) }
     }
 
     /// Sends the query, once more where it may have been lost.
@@ -106,6 +119,7 @@ impl<'a> Flight<'a> {
         match &mut self.way {
             Way::Socket(_, arriving) => arriving.as_mut().poll(cx),
             Way::Stream(answer) => Pin::new(answer).poll(cx),
+            Way::Https(answer) => Pin::new(answer).poll(cx),
         }
     }
 
@@ -141,6 +155,7 @@ impl<'a> Flight<'a> {
         match &self.way {
             Way::Socket(idle, _) => idle.socket.timed_out(),
             Way::Stream(answer) => answer.timed_out(),
+            Way::Https(answer) => answer.timed_out(),
         }
     }
 }

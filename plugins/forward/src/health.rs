@@ -152,7 +152,7 @@ async fn probe(upstream: &Upstream) -> bool {
 async fn is_alive(upstream: &Upstream) -> bool {
     let check = &upstream.settings.check;
     let Ok(id) = random::number() else { return false };
-    upstream.send(check.proto, query(check, id), id).await.is_ok()
+    upstream.send(check.proto, query(check, id), id, true).await.is_ok()
 }
 
 /// The time from `then`, which is in milliseconds and one more, to `now`; without end where `then` is 0.

@@ -12,6 +12,9 @@ mod flight;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
+mod https;
+#[cfg(test)]
+mod https_tests;
 mod line;
 mod lookup;
 mod message;
@@ -30,6 +33,9 @@ mod stream_tests;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
 mod together;
 mod upstream;
 

@@ -3,7 +3,7 @@
 //! Queries put their messages into the connection's buffer and wait; a task of its own writes what has gathered there and hands
 //! replies to those who wait for them, by their ID and in whatever order they come.
 
-use crate::dial::{self, Config};
+use crate::dial::{self, Config, Stream};
 use crate::drive::{FRAME, KEPT, drive};
 use crate::message::Verdict;
 use crate::random;
@@ -19,7 +19,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 /// Queries that wait on one connection, at most.
@@ -213,15 +212,16 @@ impl Line {
     pub async fn run(self: Arc<Self>) {
         let line = Closes(self);
         let end = match line.0.open().await {
-            Ok(stream) => drive(&line.0, stream).await,
+            Ok(Stream::Tcp(stream)) => drive(&line.0, stream).await,
+            Ok(Stream::Tls(stream)) => drive(&line.0, *stream).await,
             Err(words) => Some(End { words, by_upstream: false }),
         };
         line.0.close(end);
     }
 
-    async fn open(&self) -> Result<TcpStream, String> {
-        let stream = self.config.open().await?;
-        self.state().stage = Stage::Open(stream.local_addr().ok());
+    async fn open(&self) -> Result<Stream, String> {
+        let (stream, local) = self.config.open().await?;
+        self.state().stage = Stage::Open(local);
         Ok(stream)
     }
 
@@ -290,6 +290,9 @@ impl Line {
 
     /// The connection has failed.
     pub fn broken(&self, what: &str, e: &io::Error) -> End {
+        if e.kind() == ErrorKind::UnexpectedEof {
+            return End::of_file(false); // closed without the words that TLS has for it
+        }
         let by_upstream =
             matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted);
         let words = match (&self.state().stage, &self.config.address) {

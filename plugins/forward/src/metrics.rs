@@ -89,10 +89,10 @@ pub struct Upstream {
     to: Box<str>,
     /// Failed health checks.
     pub check_failures: Counter,
-    /// Connections that were used again, over UDP and over TCP.
-    pub hits: [Counter; 2],
-    /// Connections that were made, over UDP and over TCP.
-    pub misses: [Counter; 2],
+    /// Connections that were used again, over UDP, TCP and TLS.
+    pub hits: [Counter; 3],
+    /// Connections that were made, over UDP, TCP and TLS.
+    pub misses: [Counter; 3],
     /// Attempts over the limit of queries in flight.
     pub full: Counter,
     /// Messages with the ID of no query that waits.
@@ -111,8 +111,8 @@ impl Upstream {
         Upstream {
             to: to.into(),
             check_failures: CHECK_FAILURES.with(&[FORWARD, to]),
-            hits: ["udp", "tcp"].map(|proto| HITS.with(&[proto, FORWARD, to])),
-            misses: ["udp", "tcp"].map(|proto| MISSES.with(&[proto, FORWARD, to])),
+            hits: ["udp", "tcp", "tcp-tls"].map(|proto| HITS.with(&[proto, FORWARD, to])),
+            misses: ["udp", "tcp", "tcp-tls"].map(|proto| MISSES.with(&[proto, FORWARD, to])),
             full: FULL.with(&[to]),
             ignored_ids: IGNORED.with(&["id", to]),
             ignored_malformed: IGNORED.with(&["malformed", to]),

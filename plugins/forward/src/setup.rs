@@ -5,14 +5,15 @@ use crate::metrics::Directive;
 use crate::policy::Policy;
 use crate::pool::Keep;
 use crate::resolve::Resolvers;
-use crate::target::{self, Refusal, Target};
+use crate::target::{self, Target};
+use crate::tls::Identity;
 use crate::together::Together;
-use crate::upstream::{Proto, Settings, Upstream};
+use crate::upstream::{Method, Proto, Settings, Upstream};
 use crate::{Forward, Protocol};
 use api::corefile::value::{names, split_host_port, zones};
-use api::corefile::{ConfigError, Cursor};
+use api::corefile::{ConfigError, Cursor, Transport};
 use api::gotext::{GoDuration, parse_int, parse_uint, quote};
-use api::{Clock, Name, Rcode, Setup};
+use api::{Name, Rcode, Setup};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
     let mut stanzas = Vec::new();
     while c.next() {
-        stanzas.push(Stanza::read(&mut c, setup.clock())?);
+        stanzas.push(Stanza::read(&mut c, setup)?);
     }
     if let Some(why) = stanzas.iter().find_map(|s| target::too_many(s.arguments)) {
         return Err(c.bare(why));
@@ -61,6 +62,9 @@ struct Stanza {
     next: Vec<Rcode>,
     next_on_nodata: bool,
     resolvers: Vec<String>,
+    identity: Identity,
+    server_name: String,
+    method: Method,
 }
 
 impl Default for Stanza {
@@ -87,13 +91,16 @@ impl Default for Stanza {
             next: Vec::new(),
             next_on_nodata: false,
             resolvers: Vec::new(),
+            identity: Identity::default(),
+            server_name: String::new(),
+            method: Method::Post,
         }
     }
 }
 
 impl Stanza {
     /// Reads a stanza; the cursor is on the directive's name.
-    fn read(c: &mut Cursor<'_>, clock: Clock) -> Result<Stanza, ConfigError> {
+    fn read(c: &mut Cursor<'_>, setup: &Setup<'_>) -> Result<Stanza, ConfigError> {
         let Some([from]) = c.args() else { return Err(c.arg_err()) };
         let mut stanza = Stanza { from: read_from(c, from)?, ..Stanza::default() };
         let to = c.remaining_args();
@@ -101,18 +108,16 @@ impl Stanza {
             return Err(c.arg_err());
         }
         while c.next_block() {
-            stanza.property(c)?;
+            stanza.property(c, setup)?;
         }
         let (expire, max_age) = (stanza.expire, stanza.max_age);
         if max_age > GoDuration::from_secs(0) && max_age < expire {
             return Err(c.bare(format!("max_age ({max_age}) must not be less than expire ({expire})")));
         }
         (stanza.targets, stanza.arguments) =
-            target::targets(&to, &Resolvers::new(&stanza.resolvers, clock)).map_err(|refusal| match refusal {
-                Refusal::Words(words) => c.bare(words),
-                Refusal::NotYet(transport) => not_yet(c, &format!("an upstream over {}://", transport.name())),
-            })?;
-        for Target { label, address } in &stanza.targets {
+            target::targets(&to, &Resolvers::new(&stanza.resolvers, setup.clock())).map_err(|why| c.bare(why))?;
+        stanza.one_name().map_err(|why| c.bare(why))?;
+        for Target { label, address, .. } in &stanza.targets {
             if let Err(why) = address {
                 tracing::warn!("upstream {} can never be asked: {why}", quote(label));
             }
@@ -121,7 +126,7 @@ impl Stanza {
     }
 
     /// Reads the property that the cursor is on.
-    fn property(&mut self, c: &mut Cursor<'_>) -> Result<(), ConfigError> {
+    fn property(&mut self, c: &mut Cursor<'_>, setup: &Setup<'_>) -> Result<(), ConfigError> {
         match c.val() {
             "except" => self.except.extend(names(&arguments(c)?)),
             "force_tcp" => self.set_protocol(c, Protocol::Tcp)?,
@@ -142,10 +147,23 @@ impl Stanza {
             "failover" => self.failover(c)?,
             "expire" | "max_age" | "read_timeout" => self.duration(c)?,
             "max_fails" | "max_connect_attempts" | "max_idle_conns" | "max_concurrent" => self.number(c)?,
-            "tls" | "tls_servername" | "doh_method" => return Err(encryption(c)),
+            "tls" => self.identity = identity(c, setup)?,
+            "tls_servername" => self.server_name = argument(c)?.to_owned(),
+            "doh_method" => self.method = method(c)?,
             property => return Err(c.err(format!("unknown property '{property}'"))),
         }
         Ok(())
+    }
+
+    /// Refuses an upstream that is to have two names.
+    fn one_name(&self) -> Result<(), String> {
+        let two = |t: &&Target| !t.server_name.is_empty() && !self.server_name.is_empty();
+        self.targets.iter().find(two).map_or(Ok(()), |Target { label, server_name, .. }| {
+            let stanzas = &self.server_name;
+            Err(format!(
+                "both forward ('{stanzas}') and proxy level ('{server_name}') TLS servernames are set for upstream proxy 'tls://{label}'"
+            ))
+        })
     }
 
     /// `force_tcp` counts for more than `prefer_udp`.
@@ -236,7 +254,15 @@ impl Stanza {
             max_age: Some(duration(self.max_age)).filter(|age| !age.is_zero()),
             max_idle: self.max_idle,
         };
-        let settings = Settings { keep, read_timeout: self.read_timeout, source: self.source, check };
+        let is_secure = self.targets.iter().any(|target| target.transport != Transport::Dns);
+        let settings = Settings {
+            keep,
+            read_timeout: self.read_timeout,
+            source: self.source,
+            check,
+            secure: is_secure.then(|| self.identity.secure(&self.server_name)),
+            method: self.method,
+        };
         let upstreams: Result<Vec<_>, _> =
             self.targets.into_iter().map(|target| Upstream::of(setup, target, settings.clone())).collect();
         let upstreams = upstreams?;
@@ -332,24 +358,19 @@ fn read_rcode(c: &Cursor<'_>, text: &str) -> Result<Rcode, ConfigError> {
     known.parse().map_err(|_| c.bare(format!("{text} is not a valid rcode")))
 }
 
-/// Properties of encrypted transports: refused where CoreDNS refuses them, and else as not supported yet.
-fn encryption(c: &mut Cursor<'_>) -> ConfigError {
-    let property = c.val();
-    let arguments = match property {
-        "tls" if c.remaining_args().len() > 3 => return c.arg_err(),
-        "tls" => return not_yet(c, "property 'tls'"),
-        _ => argument(c),
-    };
-    match (property, arguments) {
-        (_, Err(e)) => e,
-        ("doh_method", Ok(method)) if !["POST", "GET"].contains(&method) => {
-            c.bare("doh_method must be either POST or GET")
-        }
-        _ => not_yet(c, &format!("property '{property}'")),
+/// `[CERT KEY] [CA]`.
+fn identity(c: &mut Cursor<'_>, setup: &Setup<'_>) -> Result<Identity, ConfigError> {
+    let files: Vec<String> = c.remaining_args().into_iter().map(|file| setup.path(file)).collect();
+    if files.len() > 3 {
+        return Err(c.arg_err());
     }
+    Identity::read(&files).map_err(|why| c.bare(why))
 }
 
-/// Refuses what is known and not built.
-fn not_yet(c: &Cursor<'_>, what: &str) -> ConfigError {
-    c.err(format!("{what} is not supported yet"))
+fn method(c: &mut Cursor<'_>) -> Result<Method, ConfigError> {
+    match argument(c)? {
+        "POST" => Ok(Method::Post),
+        "GET" => Ok(Method::Get),
+        _ => Err(c.bare("doh_method must be either POST or GET")),
+    }
 }

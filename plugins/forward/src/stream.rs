@@ -6,7 +6,7 @@
 use crate::dial::Config;
 use crate::line::{End, Line, Ticket};
 use crate::pool::{THREADS, thread_number};
-use crate::upstream::{Fault, Proto};
+use crate::upstream::Fault;
 use api::Error;
 use api::task::{Beside, Work, beside};
 use std::pin::Pin;
@@ -128,7 +128,7 @@ impl Lines {
         };
         let hit = known || self.threads.iter().filter_map(OnceLock::get).any(is_idle);
         let metrics = &self.config.metrics;
-        (if hit { &metrics.hits } else { &metrics.misses })[Proto::Tcp as usize].inc();
+        (if hit { &metrics.hits } else { &metrics.misses })[self.config.proto() as usize].inc();
     }
 }
 

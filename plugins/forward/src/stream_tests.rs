@@ -31,6 +31,7 @@ impl Played {
         let streams = Streams::new(Config {
             address: Ok(address),
             source: None,
+            tls: None,
             patience: Duration::from_secs(5),
             keep,
             clock: clock.clone(),

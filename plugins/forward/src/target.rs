@@ -15,15 +15,10 @@ pub struct Target {
     pub label: String,
     /// Its address; or why it has none and can never be asked, in the words of Go's library.
     pub address: Result<SocketAddr, String>,
-}
-
-/// Why there are no upstreams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// In CoreDNS's words.
-    Words(String),
-    /// A transport that poddns does not have yet.
-    NotYet(Transport),
+    /// How it is asked: [`Transport::Dns`], [`Transport::Tls`] or [`Transport::Https`].
+    pub transport: Transport,
+    /// The name that its certificate is to have, where its address says so.
+    pub server_name: String,
 }
 
 /// The most arguments of TO.
@@ -33,21 +28,21 @@ const MAX_ARGUMENTS: usize = 15;
 ///
 /// # Errors
 /// An argument is neither address, file nor name; or there is no upstream.
-pub fn targets(to: &[&str], resolvers: &Resolvers) -> Result<(Vec<Target>, usize), Refusal> {
-    to.iter().try_for_each(|to| no_path(to)).map_err(Refusal::Words)?;
+pub fn targets(to: &[&str], resolvers: &Resolvers) -> Result<(Vec<Target>, usize), String> {
+    to.iter().try_for_each(|to| no_path(to))?;
     let arguments: Vec<Argument<'_>> =
-        to.iter().filter_map(|to| Argument::read(to).transpose()).collect::<Result<_, _>>().map_err(Refusal::Words)?;
+        to.iter().filter_map(|to| Argument::read(to).transpose()).collect::<Result<_, _>>()?;
     let mut found: Vec<Target> = Vec::new();
     for argument in &arguments {
-        for (transport, label, zone) in argument.upstreams(resolvers).map_err(Refusal::Words)? {
-            let target = check(transport, label, &zone)?;
+        for (transport, label, zone) in argument.upstreams(resolvers)? {
+            let target = check(transport, label, zone)?;
             if !found.contains(&target) {
                 found.push(target);
             }
         }
     }
     if found.is_empty() {
-        return Err(Refusal::Words("no valid upstream addresses found".to_owned()));
+        return Err("no valid upstream addresses found".to_owned());
     }
     Ok((found, arguments.len()))
 }
@@ -139,18 +134,20 @@ impl<'a> Argument<'a> {
 }
 
 /// The upstream at an address, if its transport is one to forward over.
-fn check(transport: Transport, label: String, zone: &str) -> Result<Target, Refusal> {
+fn check(transport: Transport, label: String, zone: String) -> Result<Target, String> {
     match transport {
         Transport::Dns => {
-            let address = address(&label, zone);
-            Ok(Target { label, address })
+            let address = address(&label, &zone);
+            Ok(Target { label, address, transport, server_name: String::new() })
         }
-        Transport::Tls | Transport::Https => Err(Refusal::NotYet(transport)),
+        Transport::Tls | Transport::Https => {
+            let address = address(&label, "");
+            let server_name = if transport == Transport::Tls { zone } else { String::new() };
+            Ok(Target { label, address, transport, server_name })
+        }
         _ => {
             let name = transport.name();
-            Err(Refusal::Words(format!(
-                "'{name}' is not supported as a destination protocol in forward: {name}://{label}"
-            )))
+            Err(format!("'{name}' is not supported as a destination protocol in forward: {name}://{label}"))
         }
     }
 }
@@ -207,7 +204,7 @@ mod tests {
     use super::*;
     use api::Clock;
 
-    fn found(to: &[&str]) -> Result<Vec<String>, Refusal> {
+    fn found(to: &[&str]) -> Result<Vec<String>, String> {
         let targets = targets(to, &Resolvers::new(&[], Clock::system()))?.0;
         let text = |t: Target| match t.address {
             Ok(address) if address.to_string() == t.label => t.label,
@@ -231,10 +228,14 @@ mod tests {
             ("127.0.0.1:", "127.0.0.1: Ok(127.0.0.1:0)"),
             ("127.0.0.1:x", "127.0.0.1:x Err(\"lookup udp/x: unknown port\")"),
             ("127.0.0.1:99999", "127.0.0.1:99999 Err(\"address 99999: invalid port\")"),
+            ("tls://127.0.0.1", "127.0.0.1:853"),
+            ("tls://::1%a.example", "[::1]:853"),
+            ("https://127.0.0.1%a.example", "127.0.0.1:443"),
             ("https3://127.0.0.1", " Err(\"missing port in address\")"),
         ] {
             assert_eq!(found(&[to]), Ok(vec![want.to_owned()]), "{to}");
         }
+        assert_eq!(found(&["tls://[::1%a]:1", "tls://[::1%b]:1", "[::1]:1"]).map(|found| found.len()), Ok(3));
         assert_eq!(found(&["fe80::1%7", "fe80::1%8"]).map(|found| found.len()), Ok(2), "on two networks");
         assert_eq!(found(&["::1", "127.0.0.1", "[::1]:53"]), Ok(vec!["[::1]:53".into(), "127.0.0.1:53".into()]));
     }
@@ -254,9 +255,8 @@ mod tests {
                 "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default): https://127.0.0.1/x",
             ),
         ] {
-            assert_eq!(found(&[to]), Err(Refusal::Words(why.into())), "{to}");
+            assert_eq!(found(&[to]), Err(why.into()), "{to}");
         }
-        assert_eq!(found(&["127.0.0.1", "tls://127.0.0.1%a"]), Err(Refusal::NotYet(Transport::Tls)));
         assert_eq!(too_many(16), Some("more than 15 TOs configured: 16".into()));
         assert_eq!(too_many(15), None);
     }

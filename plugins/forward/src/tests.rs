@@ -378,15 +378,11 @@ fn an_upstream_is_shared_and_outlives_a_reload_while_its_settings_are_the_same()
 }
 
 #[test]
-fn what_is_known_and_not_built_is_refused_with_its_place() {
+fn properties_of_encrypted_transports_are_refused_with_their_place() {
     for (lines, why) in [
         (
-            "forward . tls://9.9.9.9",
-            "plugin/forward: f:2 - Error during parsing: an upstream over tls:// is not supported yet",
-        ),
-        (
-            "forward . 9.9.9.9 {\ntls_servername a\n}",
-            "f:3 - Error during parsing: property 'tls_servername' is not supported yet",
+            "forward . tls://127.0.0.1%x {\ntls_servername a.example\n}",
+            "both forward ('a.example') and proxy level ('x') TLS servernames are set for upstream proxy 'tls://127.0.0.1:853'",
         ),
         ("forward . 9.9.9.9 {\ndoh_method PUT\n}", "doh_method must be either POST or GET"),
         ("forward . 9.9.9.9 {\ntls a b c d\n}", "Wrong argument count or unexpected line ending after 'd'"),

@@ -4,6 +4,7 @@
 use crate::dial;
 use crate::flight::{Flight, Form};
 use crate::health::{self, Check, Health};
+use crate::https::Https;
 use crate::message;
 use crate::metrics;
 use crate::pace::Pace;
@@ -12,7 +13,9 @@ use crate::random;
 use crate::socket::Socket;
 use crate::stream::Streams;
 use crate::target::Target;
-use api::corefile::ConfigError;
+use crate::tls::{Client, Secure};
+use api::corefile::{ConfigError, Transport};
+use api::gotext::quote;
 use api::task::beside;
 use api::{Clock, Error, Query, Rcode, Result, Setup, os_words};
 use std::net::{IpAddr, SocketAddr};
@@ -28,14 +31,18 @@ pub enum Proto {
     Udp,
     /// TCP.
     Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// HTTP/2 over TLS.
+    Https,
 }
 
 impl Proto {
-    /// As errors and metrics name it.
+    /// As errors name it.
     pub fn name(self) -> &'static str {
         match self {
             Proto::Udp => "udp",
-            Proto::Tcp => "tcp",
+            Proto::Tcp | Proto::Tls | Proto::Https => "tcp",
         }
     }
 }
@@ -60,6 +67,19 @@ pub struct Settings {
     pub source: Option<IpAddr>,
     /// How it is found out whether the upstream is alive.
     pub check: Check,
+    /// How connections are secured; only where some upstreams are asked over TLS.
+    pub secure: Option<Secure>,
+    /// How they are asked over HTTPS.
+    pub method: Method,
+}
+
+/// How a query is sent over HTTPS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// In the body.
+    Post,
+    /// In the address.
+    Get,
 }
 
 /// An upstream resolver.
@@ -80,6 +100,7 @@ pub struct Upstream {
     plain_until: AtomicU64,
     pool: Pool,
     streams: Streams,
+    https: Https,
 }
 
 /// How long an upstream is asked without EDNS that could not read it.
@@ -112,15 +133,17 @@ impl Upstream {
     /// An upstream without background work.
     pub fn new(target: Target, settings: Settings, clock: Clock) -> Upstream {
         let metrics = Arc::new(metrics::Upstream::new(&target.label));
-        let streams = Streams::new(dial::Config {
+        let config = || dial::Config {
             address: target.address.clone(),
             source: settings.source,
+            tls: client(&target, &settings),
             patience: settings.read_timeout,
             keep: settings.keep.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             idle: AtomicUsize::new(0),
-        });
+        };
+        let (streams, https) = (Streams::new(config()), Https::new(config(), &target.label, settings.method));
         Upstream {
             pool: Pool::new(settings.keep.clone()),
             target,
@@ -131,6 +154,7 @@ impl Upstream {
             clock,
             plain_until: AtomicU64::new(0),
             streams,
+            https,
         }
     }
 
@@ -185,6 +209,15 @@ impl Upstream {
         self.pool.paces().any(|pace| pace.has_replied(since))
     }
 
+    /// How it is asked where it may be asked over `proto`.
+    fn proto(&self, proto: Proto) -> Proto {
+        match self.target.transport {
+            Transport::Tls => Proto::Tls,
+            Transport::Https => Proto::Https,
+            _ => proto,
+        }
+    }
+
     /// Sends it what `q` asks, without OPT if it is to be `plain`.
     ///
     /// # Errors
@@ -195,6 +228,7 @@ impl Upstream {
             return Err(failed(format!("too many queries in flight to {}", self.target.label)));
         };
         let id = random::number().map_err(|e| failed(format!("no random numbers: {e}")))?;
+        let proto = self.proto(proto);
         let form = Form { id, proto, plain };
         match proto {
             Proto::Udp => {
@@ -202,10 +236,14 @@ impl Upstream {
                 let mut flight = Flight::over_socket(self, permit, idle, form, now);
                 flight.send(q).map(|()| flight)
             }
-            Proto::Tcp => {
+            Proto::Tcp | Proto::Tls | Proto::Https => {
                 let mut message = Vec::new();
                 message::write_query(q, id, plain, &mut message);
-                Ok(Flight::over_stream(self, permit, self.streams.ask(message, now), form, now))
+                Ok(if proto == Proto::Https {
+                    Flight::over_https(self, permit, self.https.ask(message, now), form, now)
+                } else {
+                    Flight::over_stream(self, permit, self.streams.ask(message, now), form, now)
+                })
             }
         }
     }
@@ -235,12 +273,14 @@ impl Upstream {
         self.target.address.as_ref().map_err(|words| Error::msg(format!("dial {}: {words}", proto.name()))).copied()
     }
 
-    /// Sends a message that is ready, on a connection of its own where it is a datagram, and waits for any message with its ID.
+    /// Sends a message that is ready, and waits for any message with its ID: on a connection of its own where it is a datagram,
+    /// or is to be `alone`.
     ///
     /// # Errors
     /// There is none.
-    pub async fn send(&self, proto: Proto, query: Vec<u8>, id: u16) -> Result<Vec<u8>, Fault> {
-        match proto {
+    pub async fn send(&self, proto: Proto, query: Vec<u8>, id: u16, alone: bool) -> Result<Vec<u8>, Fault> {
+        let now = self.clock.now();
+        match self.proto(proto) {
             Proto::Udp => {
                 let socket = self.open().map_err(Fault::Failed)?;
                 socket.send(&query)?;
@@ -251,7 +291,10 @@ impl Upstream {
                     }
                 }
             }
-            Proto::Tcp => self.streams.ask_alone(query, self.clock.now()).await,
+            Proto::Tcp | Proto::Tls if alone => self.streams.ask_alone(query, now).await,
+            Proto::Tcp | Proto::Tls => self.streams.ask(query, now).await,
+            Proto::Https if alone => self.https.ask_alone(query, now).await,
+            Proto::Https => self.https.ask(query, now).await,
         }
     }
 
@@ -263,7 +306,7 @@ impl Upstream {
         let upstream = self.clone();
         let look = beside("forward", async move {
             let patience = upstream.settings.read_timeout;
-            let came = timeout(patience, upstream.send(proto, query, id)).await;
+            let came = timeout(patience, upstream.send(proto, query, id, false)).await;
             let took = upstream.clock.now().saturating_duration_since(now);
             match came {
                 Ok(Ok(message)) => upstream.replied(message::rcode(&message), took, now + took),
@@ -283,8 +326,20 @@ impl Upstream {
             tokio::time::sleep(pause).await;
             self.pool.sweep(self.clock.now());
             self.streams.sweep(self.clock.now());
+            self.https.sweep(self.clock.now());
         }
     }
+}
+
+/// How connections are secured, to an upstream that is asked over TLS.
+fn client(target: &Target, settings: &Settings) -> Option<Client> {
+    let secure = settings.secure.as_ref().filter(|_| target.transport != Transport::Dns)?;
+    let protocol = (target.transport == Transport::Https).then_some(&b"h2"[..]);
+    let client = Client::new(secure, target, protocol);
+    if let Some(why) = client.mistake() {
+        tracing::warn!("upstream {} can never be asked: {why}", quote(&target.label));
+    }
+    Some(client)
 }
 
 fn failed(words: String) -> Fault {

@@ -5,21 +5,23 @@ use crate::route::Begun;
 use crate::seal::seal;
 use crate::udp::canonical;
 use crate::waiting::{Busy, Deliver, Job};
-use crate::worker::{Current, Shared};
+use crate::worker::{Current, Routes, Shared};
 use api::reply::More;
+use api::setup::Timeouts;
 use api::task::Stop;
 use api::{Query, Transport};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// Connections that one socket serves at the same time; more are closed at once.
 const MAX_CONNECTIONS: usize = 4_096;
@@ -27,6 +29,8 @@ const MAX_CONNECTIONS: usize = 4_096;
 const MAX_WAITING: usize = 128;
 /// Octets of replies that may wait to be written; more queries are not read until the client has taken some.
 const MAX_UNWRITTEN: usize = 128 * 1024;
+/// Memory that a connection may keep for what it reads and writes next.
+const KEPT: usize = 4 * 1024;
 
 /// Time-outs without the directive `timeouts` (CoreDNS's values).
 const READ: Duration = Duration::from_secs(3);
@@ -107,7 +111,7 @@ struct Unfinished {
     more: Box<dyn More>,
 }
 
-/// What a connection's reader and its waiting queries share.
+/// What a connection's task and its waiting queries share.
 struct Connection {
     server: Rc<TcpServer>,
     peer: SocketAddr,
@@ -115,107 +119,233 @@ struct Connection {
     unwritten: RefCell<Vec<u8>>,
     unfinished: RefCell<VecDeque<Unfinished>>,
     waiting: Cell<usize>,
-    answered: Notify,
+    answered: Answered,
+}
+
+/// Tells the connection's task that queries that waited have been answered.
+#[derive(Default)]
+struct Answered {
+    since: Cell<bool>,
+    task: Cell<Option<Waker>>,
+}
+
+impl Answered {
+    fn tell(&self) {
+        self.since.set(true);
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+
+    /// Ready if there was an answer since the last time.
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.since.take() {
+            return Poll::Ready(());
+        }
+        let known = self.task.take().filter(|task| task.will_wake(cx.waker()));
+        self.task.set(Some(known.unwrap_or_else(|| cx.waker().clone())));
+        Poll::Pending
+    }
 }
 
 /// Answers the queries of one connection until its end.
 async fn converse(stream: TcpStream, peer: SocketAddr, place: Place, stop: Stop) {
     let Ok(local) = stream.local_addr() else { return };
     let _ = stream.set_nodelay(true); // replies are written whole: a delay gains nothing
-    let (unwritten, waiting, answered) = (RefCell::default(), Cell::new(0), Notify::new());
+    let (unwritten, waiting, answered) = (RefCell::default(), Cell::new(0), Answered::default());
     let server = place.0.clone();
     let (local, unfinished) = (canonical(local), RefCell::default());
     let connection = Rc::new(Connection { server, peer, local, unwritten, unfinished, waiting, answered });
-    let (reader, writer) = stream.into_split();
     // A broken connection needs no further words.
-    let _ = Conversation { connection, reader, writer, input: Vec::new(), queries: 0 }.run(stop).await;
+    let _ = Conversation { connection, stream, input: Vec::new(), written: 0, queries: 0 }.run(stop).await;
 }
 
-struct Conversation {
+struct Conversation<S> {
     connection: Rc<Connection>,
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
-    /// What was read and is no whole message yet.
+    stream: S,
+    /// What was read and is not answered yet: a part of a message, mostly, or messages that have to wait.
     input: Vec<u8>,
+    /// Octets of the unwritten ones that have been written meanwhile.
+    written: usize,
     queries: u64,
 }
 
-impl Conversation {
+/// Why a conversation goes on, or does not.
+enum Event {
+    /// Messages were read, so many of them whole and taken.
+    Read(u64),
+    /// Queries that waited are answered.
+    Answered,
+    /// The client has said all, or too little for too long, or the server stops.
+    End,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     async fn run(mut self, mut stop: Stop) -> io::Result<()> {
-        let timeouts = self.connection.server.current.get().timeouts;
-        let mut deadline = Instant::now() + timeouts.read.unwrap_or(READ);
-        let idle = timeouts.idle.unwrap_or(IDLE);
-        let max_queries = timeouts.max_queries.unwrap_or(u64::MAX);
-        let mut open = true;
-        while open {
-            let connection = self.connection.clone();
-            let full = connection.waiting.get() >= MAX_WAITING;
-            tokio::select! {
-                biased; // what has arrived is answered before an end
-                read = self.reader.read_buf(&mut self.input), if !full => match read? {
-                    0 => open = false,
-                    _ => if self.take_messages(max_queries) > 0 { deadline = Instant::now() + idle },
-                },
-                () = connection.answered.notified() => {
-                    self.take_messages(max_queries); // that had to wait for it
-                    deadline = Instant::now() + idle;
+        let Timeouts { read, write, idle, max_queries } = self.connection.server.current.get().timeouts;
+        let (idle, write, most) = (idle.unwrap_or(IDLE), write.unwrap_or(WRITE), max_queries.unwrap_or(u64::MAX));
+        let mut deadline = self.now() + read.unwrap_or(READ);
+        // Set anew only when it ends before its time has come: a query does not move it.
+        let mut timer = pin!(sleep_until(deadline));
+        let mut stopped = pin!(stop.stopped());
+        while self.queries < most {
+            if deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
+            let event = poll_fn(|cx| self.poll(cx, most, deadline, timer.as_mut(), stopped.as_mut())).await?;
+            match event {
+                Event::End => break,
+                Event::Read(0) => (),
+                Event::Read(_) => deadline = self.now() + idle,
+                Event::Answered => {
+                    self.take_input(most); // that had to wait for it
+                    deadline = self.now() + idle;
                 }
-                () = tokio::time::sleep_until(deadline), if connection.waiting.get() == 0 => open = false,
-                () = stop.stopped(), if connection.waiting.get() == 0 => open = false,
             }
-            open &= self.queries < max_queries;
-            if self.write(&timeouts).await? {
-                deadline = Instant::now() + idle;
+            if self.write(write, most).await? {
+                deadline = self.now() + idle;
             }
         }
+        self.write(write, most).await?; // what was answered at the same time
         while self.connection.waiting.get() > 0 {
-            self.connection.answered.notified().await;
-            self.take_messages(max_queries);
-            self.write(&timeouts).await?;
+            poll_fn(|cx| self.connection.answered.poll(cx)).await;
+            self.take_input(most);
+            self.write(write, most).await?;
         }
-        self.writer.shutdown().await
+        self.stream.shutdown().await
     }
 
-    /// Answers the whole messages that have been read, as far as that goes without waiting; returns how many there were.
-    fn take_messages(&mut self, max_queries: u64) -> u64 {
-        let mut at = 0;
+    fn now(&self) -> Instant {
+        Instant::from_std(self.connection.server.shared.clock.now())
+    }
+
+    /// Waits for what is next. What has arrived is answered before an end.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: u64,
+        deadline: Instant,
+        mut timer: Pin<&mut Sleep>,
+        stopped: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<io::Result<Event>> {
+        if self.connection.waiting.get() < MAX_WAITING
+            && let Poll::Ready(read) = self.read(cx, most)
+        {
+            return Poll::Ready(read);
+        }
+        if self.connection.answered.poll(cx).is_ready() {
+            return Poll::Ready(Ok(Event::Answered));
+        }
+        if self.connection.waiting.get() > 0 {
+            return Poll::Pending;
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if deadline <= timer.deadline() {
+                return Poll::Ready(Ok(Event::End));
+            }
+            timer.as_mut().reset(deadline);
+        }
+        stopped.poll(cx).map(|()| Ok(Event::End))
+    }
+
+    /// Reads once, into the memory that all connections of the worker share, and answers what is whole.
+    fn read(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<io::Result<Event>> {
+        let server = self.connection.server.clone();
+        let mut shared = server.shared.read.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut shared[..]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let octets = buffer.filled();
+        if octets.is_empty() {
+            return Poll::Ready(Ok(Event::End));
+        }
         let before = self.queries;
-        while self.queries < max_queries
-            && self.connection.waiting.get() < MAX_WAITING
-            && self.connection.unwritten.borrow().len() < MAX_UNWRITTEN
-            && self.connection.unfinished.borrow().is_empty()
-            && let Some((length, rest)) = self.input[at..].split_first_chunk::<2>()
+        if self.input.is_empty() {
+            let taken = self.take_messages(octets, most);
+            self.input.extend_from_slice(&octets[taken..]);
+        } else {
+            self.input.extend_from_slice(octets);
+            self.take_input(most);
+        }
+        Poll::Ready(Ok(Event::Read(self.queries - before)))
+    }
+
+    /// Answers what has been read before, as far as that goes without waiting.
+    fn take_input(&mut self, most: u64) {
+        if self.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let taken = self.take_messages(&input, most);
+        input.drain(..taken);
+        if !input.is_empty() || input.capacity() <= KEPT {
+            self.input = input;
+        }
+    }
+
+    /// Answers the whole messages at the beginning of `input`, as far as that goes without waiting; returns how many octets
+    /// they have.
+    fn take_messages(&mut self, input: &[u8], most: u64) -> usize {
+        let connection = &self.connection;
+        let (routes, now) = (connection.server.current.get(), connection.server.shared.clock.now());
+        let mut at = 0;
+        while self.queries < most
+            && connection.has_room()
+            && let Some((length, rest)) = input[at..].split_first_chunk::<2>()
             && let Some(message) = rest.get(..usize::from(u16::from_be_bytes(*length)))
         {
-            self.connection.take(message);
+            connection.take(message, &routes, now);
             at += 2 + message.len();
             self.queries += 1;
         }
-        self.input.drain(..at);
-        self.queries - before
+        at
     }
 
     /// Writes the replies that are complete, message by message where there are several; then takes up queries that had to wait
     /// for that. Returns whether there were replies of several messages, which may have taken long.
-    async fn write(&mut self, timeouts: &api::setup::Timeouts) -> io::Result<bool> {
+    async fn write(&mut self, limit: Duration, most: u64) -> io::Result<bool> {
         let mut long = false;
-        loop {
-            let octets = std::mem::take(&mut *self.connection.unwritten.borrow_mut());
-            if octets.is_empty() {
-                return Ok(long);
+        while !self.connection.unwritten.borrow().is_empty() {
+            // A timer is set only where the client is slow to take what there is.
+            match poll_fn(|cx| Poll::Ready(self.poll_write(cx))).await {
+                Poll::Ready(written) => written?,
+                Poll::Pending => timeout(limit, poll_fn(|cx| self.poll_write(cx))).await??,
             }
-            timeout(timeouts.write.unwrap_or(WRITE), self.writer.write_all(&octets)).await??;
             if self.connection.go_on() {
                 long = true;
                 tokio::task::yield_now().await; // others have their turn between two messages
             }
-            self.take_messages(timeouts.max_queries.unwrap_or(u64::MAX));
+            self.take_input(most);
         }
+        Ok(long)
+    }
+
+    /// Writes all that is unwritten.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut unwritten = self.connection.unwritten.borrow_mut();
+        while self.written < unwritten.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &unwritten[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.written += n,
+            }
+        }
+        self.written = 0;
+        unwritten.clear();
+        if unwritten.capacity() > KEPT {
+            *unwritten = Vec::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Connection {
-    fn take(self: &Rc<Self>, message: &[u8]) {
+    /// Whether one more query may be answered now.
+    fn has_room(&self) -> bool {
+        self.waiting.get() < MAX_WAITING
+            && self.unwritten.borrow().len() < MAX_UNWRITTEN
+            && self.unfinished.borrow().is_empty()
+    }
+
+    fn take(self: &Rc<Self>, message: &[u8], routes: &Routes, now: std::time::Instant) {
         let shared = &self.server.shared;
         let mut q = shared.waiting.query();
         match admit(message, &mut q) {
@@ -226,8 +356,7 @@ impl Connection {
             }
             Admission::Query => (),
         }
-        (q.client, q.local, q.transport, q.received) = (self.peer, self.local, Transport::Tcp, shared.clock.now());
-        let routes = self.server.current.get();
+        (q.client, q.local, q.transport, q.received) = (self.peer, self.local, Transport::Tcp, now);
         q.set_server(&routes.server);
         match routes.router.begin(&mut q) {
             Begun::Done => self.seal(q),
@@ -279,6 +408,6 @@ impl Deliver for Connection {
     fn deliver(&self, q: Box<Query>) {
         self.seal(q);
         self.waiting.set(self.waiting.get() - 1);
-        self.answered.notify_one();
+        self.answered.tell();
     }
 }

@@ -18,12 +18,17 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
+/// Octets that are read from a connection at once.
+const READ: usize = 16 * 1024;
+
 /// What the sockets of one worker share.
 pub struct Shared {
     /// Queries that wait.
     pub waiting: Rc<Waiting>,
     /// The time.
     pub clock: Clock,
+    /// Memory into which connections read, one after the other.
+    pub read: RefCell<Box<[u8]>>,
 }
 
 /// The routes of a listener, in both the forms in which they are needed.
@@ -117,7 +122,7 @@ struct Open {
 
 /// Does what it is told until nobody can tell it anything more.
 async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, clock: Clock) {
-    let shared = Rc::new(Shared { waiting: Rc::default(), clock });
+    let shared = Rc::new(Shared { waiting: Rc::default(), clock, read: RefCell::new([0; READ].into()) });
     let mut open: HashMap<ListenerId, Vec<Open>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {

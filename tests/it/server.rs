@@ -202,6 +202,30 @@ fn a_connection_carries_queries_one_behind_the_other() {
     assert_eq!(ids, (0..200).collect::<Vec<u8>>());
 }
 
+#[test]
+fn messages_may_come_in_pieces_and_a_silent_connection_ends() {
+    let port = Port::free();
+    let corefile = format!(".:{} {{\n timeouts {{\n idle 1s\n }}\n whoami\n}}\n", port.number());
+    let _daemon = Daemon::serving(&corefile);
+    let mut stream = TcpStream::connect(("127.0.0.1", port.number())).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.set_nodelay(true).expect("set");
+    let framed = |id| [&(query(id).len() as u16).to_be_bytes()[..], &query(id)].concat();
+    let all: Vec<u8> = (0..3).flat_map(framed).collect();
+    for piece in all.chunks(all.len() / 5) {
+        stream.write_all(piece).expect("sent");
+        sleep(Duration::from_millis(20));
+    }
+    for id in 0..3 {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).expect("a reply");
+        let mut reply = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut reply).expect("a whole reply");
+        assert_eq!(reply[1], id);
+    }
+    assert_eq!(stream.read(&mut [0]).expect("the end, not a failure"), 0);
+}
+
 /// Reads the messages of a reply to AXFR until one ends with the zone's SOA record.
 fn transferred(mut stream: TcpStream, zone: &[u8]) -> Vec<Vec<u8>> {
     stream.set_read_timeout(Some(PATIENCE)).expect("set");

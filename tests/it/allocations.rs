@@ -1,4 +1,4 @@
-//! An answer from memory allocates nothing; a wait allocates the plugin's future and no more.
+//! An answer from memory allocates nothing; a wait for an upstream allocates what is under way, and no more.
 
 use allocation_counter::measure;
 use api::Transport;
@@ -171,7 +171,7 @@ fn what_was_asked_before_is_answered_without_allocating() {
 }
 
 #[test]
-fn a_wait_allocates_the_future_and_no_more() {
+fn a_wait_allocates_what_is_under_way_and_no_more() {
     let elsewhere =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let answer = serde_json::json!({ "*": { "answer": ["a.example. 60 IN A 192.0.2.1"] } });
@@ -187,10 +187,11 @@ fn a_wait_allocates_the_future_and_no_more() {
         })
         .count_total
     };
-    (0..8).for_each(|_| assert!(ask() > 0));
-    // A socket is exchanged now and then, which allocates too.
+    // A worker opens some hundred sockets before it uses one again, and exchanges them later, which allocates too.
+    (0..600).for_each(|_| assert!(ask() > 0));
     let fewest = (0..8).map(|_| ask()).min();
-    assert_eq!(fewest, Some(1));
+    // The plugin's future; the question's key; the list of flights, the one in it, and the message that it brings.
+    assert_eq!(fewest, Some(5));
 }
 
 /// A question with an OPT record for payloads of 1,232 octets.

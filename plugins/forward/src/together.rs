@@ -4,6 +4,7 @@ use api::explain::InfoCode;
 use api::reply::{Again, ReplyOpt, Stored};
 use api::wire::HEADER;
 use api::{Error, Query, Rcode, Result};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,10 @@ use tokio::sync::oneshot;
 
 /// Tables that the questions are spread over, so that workers rarely meet.
 const SHARDS: usize = 16;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// How an OPT record begins: the root's name and the type (RFC 6891 6.1.2).
 const OPT_RECORD: [u8; 3] = [0, 0, 41];
@@ -27,7 +32,7 @@ type Waiting = Vec<oneshot::Sender<Arc<Outcome>>>;
 
 /// What a query to an upstream depends on, but for its ID and the letters of its name.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Key(Box<[u8]>);
+pub struct Key(Arc<[u8]>);
 
 /// What became of a query.
 #[derive(Debug)]
@@ -61,19 +66,20 @@ impl Key {
         if packet[6..HEADER] != [0; 6] && !only_opt {
             return None;
         }
-        let name = q.name().as_bytes();
-        let mut key = Vec::with_capacity(name.len() + 14 + q.edns_options.len());
-        key.extend_from_slice(name);
-        for n in [q.rtype().0, q.question.class.0, q.flags()] {
-            key.extend_from_slice(&n.to_be_bytes());
-        }
-        key.push(u8::from(q.transport.is_datagram()));
-        if let Some(edns) = q.edns {
-            key.extend_from_slice(&edns.size.to_be_bytes());
-            key.extend_from_slice(&[edns.version, u8::from(edns.dnssec_ok)]);
-            key.extend_from_slice(&q.edns_options);
-        }
-        Some(Key(key.into()))
+        Some(SCRATCH.with_borrow_mut(|key| {
+            key.clear();
+            key.extend_from_slice(q.name().as_bytes());
+            for n in [q.rtype().0, q.question.class.0, q.flags()] {
+                key.extend_from_slice(&n.to_be_bytes());
+            }
+            key.push(u8::from(q.transport.is_datagram()));
+            if let Some(edns) = q.edns {
+                key.extend_from_slice(&edns.size.to_be_bytes());
+                key.extend_from_slice(&[edns.version, u8::from(edns.dnssec_ok)]);
+                key.extend_from_slice(&q.edns_options);
+            }
+            Key(key.as_slice().into())
+        }))
     }
 }
 

@@ -4,15 +4,13 @@
 //! one is asked as well, and when all have been, the query is sent again; the first reply counts, from whomever and to whichever
 //! transmission. What fails at once is replaced at once. An *attempt* is over when nothing at all has come for `read_timeout`.
 
+mod replies;
+
 use crate::flight::Flight;
-use crate::message::{self, Verdict};
-use crate::pace::says_failure;
 use crate::policy::Order;
 use crate::upstream::{Fault, Proto, Upstream};
-use crate::{Forward, Protocol, no_healthy_proxies};
-use api::explain::InfoCode;
-use api::wire::flag;
-use api::{Error, Query, Rcode, Result};
+use crate::{Forward, Protocol};
+use api::{Error, Query, Result};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -42,6 +40,8 @@ pub struct Exchange<'a> {
     silence: Instant,
     order: Order,
     flights: Vec<Flight<'a>>,
+    /// Upstreams that were sent it, by their places.
+    asked: u128,
     /// Transmissions.
     sent: u32,
     failed: u32,
@@ -78,6 +78,7 @@ impl<'a> Exchange<'a> {
             silence: begun + forward.read_timeout,
             order: forward.policy.order(&forward.upstreams, begun),
             flights: Vec::with_capacity(2),
+            asked: 0,
             sent: 0,
             failed: 0,
             failovers: 0,
@@ -177,8 +178,20 @@ impl<'a> Exchange<'a> {
 
     /// Sends the query to an upstream; whether that could be done.
     fn launch(&mut self, q: &mut Query, upstream: &'a Upstream, proto: Proto, now: Instant) -> bool {
-        q.describe("forward/upstream", || upstream.target.label.clone());
         let plain = q.edns.is_some() && upstream.is_plain(now);
+        self.launch_as(q, upstream, (proto, plain), now)
+    }
+
+    /// The same without OPT.
+    fn launch_plain(&mut self, q: &mut Query, upstream: &'a Upstream, proto: Proto, now: Instant) -> bool {
+        self.launch_as(q, upstream, (proto, true), now)
+    }
+
+    fn launch_as(&mut self, q: &mut Query, upstream: &'a Upstream, how: (Proto, bool), now: Instant) -> bool {
+        let (proto, plain) = how;
+        q.describe("forward/upstream", || upstream.target.label.clone());
+        let place = self.forward.upstreams.iter().position(|other| std::ptr::eq(&**other, upstream));
+        self.asked |= place.and_then(|place| 1_u128.checked_shl(place as u32)).unwrap_or(0);
         match upstream.ask(q, proto, plain, now) {
             Ok(flight) => {
                 self.pausing = false;
@@ -216,77 +229,6 @@ impl<'a> Exchange<'a> {
             let upstream = &self.forward.upstreams[place];
             if !self.forward.is_down(upstream) {
                 upstream.look(q, self.protocol(q), self.begun);
-            }
-        }
-    }
-
-    /// Something came for a flight. Returns whether the query has its reply.
-    fn arrived(&mut self, q: &mut Query, place: usize, message: Vec<u8>, now: Instant) -> bool {
-        let flight = &mut self.flights[place];
-        let verdict = message::take_reply(q, flight.form.id, &message);
-        if verdict == Verdict::Reply {
-            return self.replied(q, place, message, now);
-        }
-        flight.upstream.metrics.ignored(verdict);
-        let rcode = message::rcode(&message);
-        if verdict != Verdict::Foreign && flight.is_datagram() {
-            (self.misled, flight.misled) = (true, Some(rcode));
-        }
-        if !flight.wait_on() {
-            let fault = match verdict {
-                Verdict::Malformed => Fault::Failed(Error::msg("malformed message")),
-                _ => Fault::Wrong(rcode),
-            };
-            self.misled |= matches!(fault, Fault::Wrong(_));
-            self.faulted(q, place, fault, now);
-        }
-        false
-    }
-
-    /// A flight's reply is that of `q`. Returns whether it stands.
-    fn replied(&mut self, q: &mut Query, place: usize, message: Vec<u8>, now: Instant) -> bool {
-        let flight = self.flights.swap_remove(place);
-        let (upstream, form, took) = (flight.upstream, flight.form, flight.took(now));
-        let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
-        upstream.replied(rcode, took, now);
-        flight.answered(now);
-        if cannot_read_edns(q, rcode) && !form.plain {
-            upstream.set_plain(now);
-            return !self.launch(q, upstream, form.proto, now);
-        }
-        // A reply that is longer than the query allowed is no better than a truncated one.
-        let whole = q.reply.flags() & flag::TC == 0 && q.reply.bytes().len() <= q.size_limit();
-        if self.forward.protocol == Protocol::UdpFirst && form.proto == Proto::Udp && !whole {
-            return !self.launch(q, upstream, Proto::Tcp, now);
-        }
-        if self.failovers + 1 < self.forward.upstreams.len() && self.forward.failover.contains(&rcode) {
-            self.failovers += 1;
-            self.attempt(q, now);
-            return false;
-        }
-        if says_failure(rcode) && !self.flights.is_empty() {
-            self.spare = Some((form.id, message));
-            self.silence = self.silence.min(now + HOPE);
-            return false;
-        }
-        self.overtaken(now);
-        q.describe("forward/upstream", || upstream.target.label.clone());
-        true
-    }
-
-    /// What is still under way was too slow.
-    fn overtaken(&self, now: Instant) {
-        let follows_order = !self.forward.policy.is_free() && self.forward.max_fails > 0;
-        for flight in &self.flights {
-            let took = flight.took(now);
-            if let Some(pace) = flight.upstream.pace()
-                && took >= pace.patience(UNKNOWN)
-            {
-                pace.waited_in_vain(took);
-                // Where users have set the order, only one that is down is left out.
-                if follows_order && flight.upstream.unanswered(flight.begun, took) {
-                    flight.upstream.health.check();
-                }
             }
         }
     }
@@ -388,26 +330,4 @@ impl<'a> Exchange<'a> {
             self.send_more(q, now);
         }
     }
-
-    /// The end without a reply that stands.
-    fn give_up(self, q: &mut Query) -> Result {
-        if let Some((id, message)) = self.spare {
-            message::take_reply(q, id, &message);
-            return Ok(());
-        }
-        if self.misled {
-            return Ok(()); // what it says is in the reply
-        }
-        let took = self.forward.clock.now().saturating_duration_since(self.begun);
-        let tries = format!("{} sent, {} failed, {:.1} s", self.sent, self.failed, took.as_secs_f32());
-        match self.last {
-            Some(error) => Err(error.with_info(InfoCode::NETWORK_ERROR).with_context(tries)),
-            None => Err(no_healthy_proxies()),
-        }
-    }
-}
-
-/// Whether the reply may say that the upstream could not read the query's OPT record (RFC 6891 7).
-fn cannot_read_edns(q: &Query, rcode: Rcode) -> bool {
-    q.edns.is_some() && q.reply.opt().is_none() && matches!(rcode, Rcode::FORMERR | Rcode::NOTIMP)
 }

@@ -20,7 +20,7 @@ use api::task::beside;
 use api::{Clock, Error, Query, Rcode, Result, Setup, os_words};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -96,6 +96,8 @@ pub struct Upstream {
     /// The time.
     pub clock: Clock,
     created: Instant,
+    /// Whether it has ever sent an OPT record.
+    speaks_edns: AtomicBool,
     /// Until when it is asked without EDNS, in milliseconds of its time.
     plain_until: AtomicU64,
     pool: Pool,
@@ -152,6 +154,7 @@ impl Upstream {
             metrics,
             created: clock.now(),
             clock,
+            speaks_edns: AtomicBool::new(false),
             plain_until: AtomicU64::new(0),
             streams,
             https,
@@ -174,9 +177,15 @@ impl Upstream {
         until > 0 && self.millis_at(now) < until
     }
 
-    /// It could not read EDNS.
-    pub fn set_plain(&self, now: Instant) {
-        self.plain_until.store(self.millis_at(now + PLAIN), Relaxed);
+    /// A reply came to a query with EDNS: whether it has an OPT record too; or whether it came, and stands, only after the query
+    /// was sent without. Who has once sent OPT is asked with it, whatever one query may do.
+    pub fn note_edns(&self, has_opt: bool, only_plain: bool, now: Instant) {
+        if has_opt && !self.speaks_edns.load(Relaxed) {
+            self.speaks_edns.store(true, Relaxed);
+        }
+        if only_plain && !self.is_plain(now) && !self.speaks_edns.load(Relaxed) {
+            self.plain_until.store(self.millis_at(now + PLAIN), Relaxed);
+        }
     }
 
     /// A reply with this code has come so long after the query.

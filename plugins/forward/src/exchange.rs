@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const UNKNOWN: Duration = Duration::from_millis(50);
 /// How long an upstream that answers with a failure leaves the others to do better.
 const HOPE: Duration = Duration::from_millis(500);
+/// How long a reply is waited for after something has come that is none.
+const GRACE: Duration = Duration::from_millis(250);
 /// The longest time between two transmissions.
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -66,9 +68,8 @@ enum Event {
 }
 
 impl<'a> Exchange<'a> {
-    /// The exchange for `q`.
-    pub fn new(forward: &'a Forward, q: &Query) -> Exchange<'a> {
-        let begun = forward.clock.now();
+    /// The exchange for `q`, which begins at `begun`.
+    pub fn new(forward: &'a Forward, q: &Query, begun: Instant) -> Exchange<'a> {
         let end = q.deadline.map_or(begun + BUDGET, |deadline| deadline.min(begun + BUDGET));
         Exchange {
             forward,

@@ -129,7 +129,7 @@ impl Forward {
         let _place = self.enter()?;
         match Key::of(q) {
             Some(key) => self.ask_together(q, &key).await?,
-            None => self.ask(q).await?,
+            None => self.ask(q, self.clock.now()).await?,
         }
         let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
         let nodata = self.next_on_nodata && rcode == Rcode::NOERROR && q.reply.count(Section::Answer) == 0;
@@ -142,9 +142,9 @@ impl Forward {
             match self.together.join(key) {
                 Role::First(turn) => {
                     let begun = self.clock.now();
-                    let done = self.ask(q).await;
+                    let done = self.ask(q, begun).await;
                     if done.is_ok() || !self.is_late(q) {
-                        turn.end(q, &done, self.since(begun)); // others may have more time than this query
+                        turn.end(q, &done, || self.since(begun)); // others may have more time than this query
                     }
                     return done;
                 }
@@ -167,8 +167,8 @@ impl Forward {
         }
     }
 
-    async fn ask(&self, q: &mut Query) -> Result {
-        Exchange::new(self, q).run(q).await
+    async fn ask(&self, q: &mut Query, begun: Instant) -> Result {
+        Exchange::new(self, q, begun).run(q).await
     }
 
     fn since(&self, begun: Instant) -> Duration {

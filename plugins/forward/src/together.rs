@@ -24,8 +24,10 @@ const OPT_RECORD: [u8; 3] = [0, 0, 41];
 /// The questions that upstreams are being asked, and who waits for their answers.
 #[derive(Debug, Default)]
 pub struct Together {
-    shards: [Mutex<HashMap<Key, Waiting>>; SHARDS],
+    shards: [Mutex<Table>; SHARDS],
 }
+
+type Table = HashMap<Key, Waiting, foldhash::quality::RandomState>;
 
 /// Those who wait for the answer to a question, but for the one who asks it.
 type Waiting = Vec<oneshot::Sender<Arc<Outcome>>>;
@@ -99,7 +101,7 @@ impl Together {
         }
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Waiting>> {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Table> {
         let octets = &key.0;
         let number = octets.iter().take(16).fold(octets.len(), |sum, octet| sum.rotate_left(5) ^ usize::from(*octet));
         self.shards[number % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,11 +110,11 @@ impl Together {
 
 impl Turn<'_> {
     /// Tells those who wait what became of `q`.
-    pub fn end(mut self, q: &Query, done: &Result, took: Duration) {
+    pub fn end(mut self, q: &Query, done: &Result, took: impl FnOnce() -> Duration) {
         let waiting = self.leave();
         self.ended = true; // somebody else may have the turn by now
         if !waiting.is_empty() {
-            let outcome = Arc::new(Outcome::of(q, done, took));
+            let outcome = Arc::new(Outcome::of(q, done, took()));
             for told in waiting {
                 let _ = told.send(outcome.clone()); // who is gone needs no answer
             }
@@ -209,7 +211,7 @@ mod tests {
         let Role::Other(mut waits) = together.join(&key) else { panic!("the second one waits") };
         let mut q = query("a.org A");
         q.respond();
-        turn.end(&q, &Ok(()), Duration::ZERO);
+        turn.end(&q, &Ok(()), Duration::default);
         let mut other = query("A.Org A");
         waits.try_recv().expect("told").give(&mut other).expect("no error");
         assert_eq!(other.reply.bytes()[12..], other.packet()[12..]);
@@ -233,7 +235,7 @@ mod tests {
         let Role::First(turn) = together.join(&key) else { panic!("the first one asks") };
         let Role::Other(mut waits) = together.join(&key) else { panic!("the second one waits") };
         let (refused, second) = (Error::msg("no").with_rcode(Rcode::REFUSED), Duration::from_secs(1));
-        turn.end(&query("a.org A"), &Err(refused), second);
+        turn.end(&query("a.org A"), &Err(refused), || second);
         let told = waits.try_recv().expect("told");
         assert!(told.is_hasty(second / 2, second) && !told.is_hasty(second, second));
         assert!(!told.is_hasty(second / 2, 2 * second), "it failed at once");

@@ -1,6 +1,6 @@
 //! What comes of an exchange: replies that stand, others that do not, and the end without any.
 
-use super::{Exchange, HOPE, UNKNOWN};
+use super::{Exchange, GRACE, HOPE, UNKNOWN};
 use crate::message::{self, Verdict};
 use crate::pace::says_failure;
 use crate::upstream::{Fault, Proto};
@@ -22,7 +22,11 @@ impl Exchange<'_> {
         let rcode = message::rcode(&message);
         if verdict != Verdict::Foreign && flight.is_datagram() {
             (self.misled, flight.misled) = (true, Some(rcode));
+            if self.flights.iter().all(|flight| flight.misled.is_some()) {
+                self.silence = self.silence.min(now + GRACE);
+            }
         }
+        let flight = &mut self.flights[place];
         if !flight.wait_on() {
             let fault = match verdict {
                 Verdict::Malformed => Fault::Failed(Error::msg("malformed message")),

@@ -67,8 +67,8 @@ impl Reply {
         Some(Stored(octets.into()))
     }
 
-    /// Makes `stored` the reply to `question`, one that it answers ([`Stored::answers`]). Owners keep the letters that they have.
-    /// Allocates nothing once the buffers have grown; what was there before is gone.
+    /// Makes `stored` the reply to `question`. Owners keep the letters that they have. Allocates nothing once the buffers have grown,
+    /// where it answers the question ([`Stored::answers`]); what was there before is gone.
     pub fn load(&mut self, stored: &Stored, again: Again, question: &Question) {
         self.clear();
         self.outcome = Outcome::Message;
@@ -79,12 +79,18 @@ impl Reply {
         let flags = stored.flags() & !mask | bits & mask;
         self.wire[..2].copy_from_slice(&again.id.to_be_bytes());
         self.wire[2..4].copy_from_slice(&flags.to_be_bytes());
-        self.question.set(question.original());
-        let end = HEADER + question.original().as_bytes().len();
+        let end = end_of_name(&self.wire, HEADER);
         self.index_again(end + 4, again.ttl);
-        if self.wire[HEADER..end] != *question.original().as_bytes() {
+        let asked = question.original();
+        if self.wire[HEADER..end] == *asked.as_bytes() {
+            self.question.set(asked);
+        } else if self.wire[HEADER..end].eq_ignore_ascii_case(asked.as_bytes()) {
             // The records are written behind the question as it stands in the reply now.
+            self.question.set(asked);
             self.rearrange(0..self.records.len(), MAX_MESSAGE);
+        } else if let Some(name) = stored.wire().get(HEADER..).and_then(NameRef::read) {
+            self.question.set(name);
+            self.set_question(question);
         }
     }
 
@@ -149,5 +155,7 @@ mod tests {
         }
         question.set_name(NameRef::read(b"\x02bc\x07example\0").unwrap());
         assert!(!stored.answers(&question));
+        reply.load(&stored, AGAIN, &question);
+        assert!(reply.answers(&question) && reply.records().len() == 20);
     }
 }

@@ -29,7 +29,12 @@ impl Outcomes {
 
     /// Those of one stream.
     pub fn stream(&self, stream: usize) -> Tally {
-        Tally::of(self.0.iter().filter(|o| o.stream == stream))
+        self.stream_from(stream, Duration::ZERO)
+    }
+
+    /// Those of one stream that were asked at some time or later, since the begin.
+    pub fn stream_from(&self, stream: usize, from: Duration) -> Tally {
+        Tally::of(self.0.iter().filter(|o| o.stream == stream && o.asked >= from))
     }
 
     /// Those that were asked from one point of time to another, since the begin.

@@ -42,8 +42,8 @@ pub fn blackhole(bench: &Bench, subject: &Subject) -> Result<Vec<Row>, String> {
     let (busy, seen) = saturate(bench, &server, &upstreams);
     let counters = refusals(&server);
     Ok(vec![
-        beside("blackhole cluster", subject, &rest.stream(CLUSTER), &busy.stream(CLUSTER)),
-        beside("blackhole hits", subject, &rest.stream(HITS), &busy.stream(HITS)),
+        beside("blackhole cluster", subject, CLUSTER, &rest, &busy, bench.part * 2),
+        beside("blackhole hits", subject, HITS, &rest, &busy, bench.part * 2),
         external(subject, &busy.stream(EXTERNAL), &seen, &counters),
     ])
 }
@@ -77,9 +77,20 @@ fn served(until: Duration) -> Plan {
     Plan::default().add(CLUSTER, 1000, (Duration::ZERO, until), cluster).add(HITS, 1000, (Duration::ZERO, until), hit)
 }
 
-fn beside(scenario: &str, subject: &Subject, rest: &Tally, busy: &Tally) -> Row {
+/// One stream at rest, and beside the questions that nobody answers; `settled` is when a server knows that nobody does.
+fn beside(
+    scenario: &str,
+    subject: &Subject,
+    stream: usize,
+    rest: &Outcomes,
+    busy: &Outcomes,
+    settled: Duration,
+) -> Row {
+    let (rest, later) = (rest.stream(stream), busy.stream_from(stream, settled).latency(0.99));
     let (p50, p99) = (rest.latency(0.5), rest.latency(0.99));
-    Row::new(scenario, &subject.name, busy)
+    let busy = busy.stream(stream);
+    Row::new(scenario, &subject.name, &busy)
+        .note(format!("p99 from {} s on {} ms", settled.as_secs(), milliseconds(later)))
         .note(format!("at rest p50 {} ms, p99 {} ms", milliseconds(p50), milliseconds(p99)))
         .at_most("p99", busy.latency(0.99), p99 * 2)
         .none_of("losses and other bad outcomes", busy.bad())

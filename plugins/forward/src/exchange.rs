@@ -199,6 +199,11 @@ impl<'a> Exchange<'a> {
                 self.resend = now + self.patience(upstream);
                 self.flights.push(flight);
                 self.sent += 1;
+                let mute = upstream.pace().is_some_and(|pace| pace.sent(upstream.millis_at(now)));
+                if mute && self.forward.max_fails > 0 {
+                    upstream.health.fail();
+                    upstream.health.check();
+                }
                 true
             }
             Err(fault) => {
@@ -273,6 +278,10 @@ impl<'a> Exchange<'a> {
     fn time(&mut self, q: &mut Query, now: Instant) {
         if now >= self.silence || now >= self.end {
             self.silent(q, now);
+        } else if !self.at_random && self.forward.all_are_down() {
+            self.last = self.flights.first().map(Flight::timed_out);
+            self.pausing = false;
+            self.flights.clear();
         } else if self.at_random {
             self.resend = self.end; // who is down is sent no more
         } else if now >= self.resend {

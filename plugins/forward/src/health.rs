@@ -83,8 +83,13 @@ impl Health {
         if !silent {
             self.silences.store(0, Relaxed);
         } else if self.silences.fetch_add(1, Relaxed) + 1 >= SILENCES {
-            self.failures.store(u32::MAX, Relaxed);
+            self.fail();
         }
+    }
+
+    /// It is down, whatever probes have found out until now.
+    pub fn fail(&self) {
+        self.failures.store(u32::MAX, Relaxed);
     }
 
     /// A reply to a query came.

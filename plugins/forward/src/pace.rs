@@ -8,6 +8,9 @@ use std::time::Duration;
 
 /// The shortest time after which a query is sent again.
 const FLOOR: Duration = Duration::from_millis(50);
+/// So many queries without any reply, for so long at least, say that the upstream is mute.
+const MANY: u32 = 64;
+const MUTE: Duration = Duration::from_millis(250);
 /// Microseconds that an upstream may need more than twice the time of the best one and still be as good.
 const SLACK: u32 = 20_000;
 /// Microseconds that an upstream counts as slower which only answers with failures.
@@ -30,6 +33,9 @@ pub struct Pace {
     failing: AtomicU32,
     /// When it was last looked at although others are preferred, in milliseconds of the upstream's time.
     looked: AtomicU64,
+    /// Queries that were sent since it last replied, and when the first of them was, in milliseconds of the upstream's time.
+    unanswered: AtomicU32,
+    unanswered_since: AtomicU64,
     /// When it last replied, in milliseconds of the upstream's time, and one more; 0 is never.
     replied: AtomicU64,
 }
@@ -53,7 +59,20 @@ impl Pace {
             self.failing.store(mix(before, failed, 4), Relaxed);
         }
         self.in_vain.store(0, Relaxed);
+        self.unanswered.store(0, Relaxed);
         self.replied.store(now + 1, Relaxed);
+    }
+
+    /// A query is sent at `now` (milliseconds). Returns whether the upstream is mute: many queries have got no reply at all, for
+    /// much longer than it needs.
+    pub fn sent(&self, now: u64) -> bool {
+        let before = self.unanswered.load(Relaxed);
+        self.unanswered.store(before.saturating_add(1), Relaxed);
+        if before == 0 {
+            self.unanswered_since.store(now, Relaxed);
+        }
+        let patience = MUTE.max(4 * self.patience(MUTE));
+        before >= MANY && now >= self.unanswered_since.load(Relaxed) + patience.as_millis() as u64
     }
 
     /// No reply came for so long; another upstream has answered meanwhile, or the time is up.
@@ -158,6 +177,16 @@ mod tests {
     fn an_upstream_that_is_not_preferred_is_looked_at_once_a_second() {
         let pace = Pace::default();
         assert_eq!([1_000, 1_500, 2_000, 2_001].map(|now| pace.is_looked_at(now)), [true, false, true, false]);
+    }
+
+    #[test]
+    fn an_upstream_is_mute_after_many_queries_and_some_time_without_a_reply() {
+        let pace = Pace::default();
+        pace.replied(0, MS, Rcode::NOERROR);
+        assert!(!(0..100).any(|_| pace.sent(10)), "at once");
+        assert!(!pace.sent(209) && pace.sent(260));
+        pace.replied(270, MS, Rcode::NOERROR);
+        assert!(!pace.sent(280) && !pace.sent(9_000), "few");
     }
 
     #[test]

@@ -56,6 +56,10 @@ impl Exchange<'_> {
         if self.forward.protocol == Protocol::UdpFirst && form.proto == Proto::Udp && !whole {
             return !self.launch(q, upstream, Proto::Tcp, now);
         }
+        if form.proto == Proto::Udp && !whole && q.transport.is_datagram() {
+            // As CoreDNS takes it: what did not fit is not known, and not kept by a cache.
+            q.reply.set_flags(flag::TC, flag::TC);
+        }
         if self.failovers + 1 < self.forward.upstreams.len() && self.forward.failover.contains(&rcode) {
             self.failovers += 1;
             self.attempt(q, now);

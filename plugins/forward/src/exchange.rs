@@ -278,7 +278,7 @@ impl<'a> Exchange<'a> {
     fn time(&mut self, q: &mut Query, now: Instant) {
         if now >= self.silence || now >= self.end {
             self.silent(q, now);
-        } else if !self.at_random && self.forward.all_are_down() {
+        } else if !self.at_random && self.forward.all_have_failed() {
             self.last = self.flights.first().map(Flight::timed_out);
             self.pausing = false;
             self.flights.clear();
@@ -332,7 +332,8 @@ impl<'a> Exchange<'a> {
                 flight.upstream.health.check();
             }
         }
-        let hopeless = self.at_random || self.has_misled_all() || self.spare.is_some() || self.forward.all_are_down();
+        let hopeless =
+            self.at_random || self.has_misled_all() || self.spare.is_some() || self.forward.all_have_failed();
         if hopeless || now >= self.end || !self.goes_on() {
             self.pausing = false;
             self.flights.clear();

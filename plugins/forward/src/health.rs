@@ -92,6 +92,11 @@ impl Health {
         self.failures.store(u32::MAX, Relaxed);
     }
 
+    /// Whether it is down because queries have found out.
+    pub fn has_failed(&self) -> bool {
+        self.failures.load(Relaxed) == u32::MAX
+    }
+
     /// A reply to a query came.
     pub fn answered(&self) {
         // Looked at first: the line stays shared between the workers.

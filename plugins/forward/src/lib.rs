@@ -188,6 +188,11 @@ impl Forward {
         self.upstreams.iter().all(|upstream| self.is_down(upstream))
     }
 
+    /// Whether queries have found out that all upstreams are down; checks alone may be wrong.
+    fn all_have_failed(&self) -> bool {
+        self.max_fails > 0 && self.upstreams.iter().all(|upstream| upstream.health.has_failed())
+    }
+
     /// Whether all upstreams are down, and were tried a short time ago.
     fn is_hopeless(&self, q: &Query) -> bool {
         let is_hopeless = |upstream: &Arc<Upstream>| {

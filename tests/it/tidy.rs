@@ -256,7 +256,8 @@ fn sources(folder: &str) -> Vec<Source> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(root().join(&folder)).expect("a folder") {
             let path = folder.join(entry.expect("an entry").file_name());
-            let is_test = path.ends_with("tests") || path.ends_with("tests.rs") || path.ends_with("api/src/test.rs");
+            let aside = ["tests", "benches", "tests.rs"].iter().any(|name| path.ends_with(name));
+            let is_test = aside || path.ends_with("api/src/test.rs");
             if root().join(&path).is_dir() && !is_test {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") && !is_test {

@@ -92,12 +92,12 @@ impl Server {
     /// A question that was not asked before, and what the upstream says to it: the message as it is, or as a reply to the question.
     fn question(&self, message: &[u8], as_it_is: bool) -> (Vec<u8>, Vec<u8>) {
         let asked = message.get(HEADER..).and_then(NameRef::read).map(|name| name.as_bytes().to_vec());
-        let letters = |name: &[u8]| name.iter().filter(|octet| octet.is_ascii_lowercase()).count();
+        let letters = |name: &[u8]| name.iter().filter(|octet| octet.is_ascii_alphabetic()).count();
         match asked.filter(|name| !as_it_is && letters(name) >= 6) {
             Some(mut name) => {
-                // Of the same length, so that what points into the question still does.
+                // Of the same length, so that what points into the question still does; no other question has it, whatever its letters.
                 let (end, mut rest) = (HEADER + name.len(), self.names);
-                for octet in name.iter_mut().filter(|octet| octet.is_ascii_lowercase()) {
+                for octet in name.iter_mut().filter(|octet| octet.is_ascii_alphabetic()) {
                     *octet = b'a' + (rest % 26) as u8;
                     rest /= 26;
                 }

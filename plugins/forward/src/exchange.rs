@@ -193,17 +193,18 @@ impl<'a> Exchange<'a> {
         q.describe("forward/upstream", || upstream.target.label.clone());
         let place = self.forward.upstreams.iter().position(|other| std::ptr::eq(&**other, upstream));
         self.asked |= place.and_then(|place| 1_u128.checked_shl(place as u32)).unwrap_or(0);
-        match upstream.ask(q, proto, plain, now) {
+        let asked = upstream.ask(q, proto, plain, now);
+        let mute = upstream.pace().is_some_and(|pace| pace.sent(upstream.millis_at(now)));
+        if mute && self.forward.max_fails > 0 {
+            upstream.health.fail();
+            upstream.health.check();
+        }
+        match asked {
             Ok(flight) => {
                 self.pausing = false;
                 self.resend = now + self.patience(upstream);
                 self.flights.push(flight);
                 self.sent += 1;
-                let mute = upstream.pace().is_some_and(|pace| pace.sent(upstream.millis_at(now)));
-                if mute && self.forward.max_fails > 0 {
-                    upstream.health.fail();
-                    upstream.health.check();
-                }
                 true
             }
             Err(fault) => {

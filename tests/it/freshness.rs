@@ -4,7 +4,6 @@
 
 use super::server::{Daemon, page};
 use serde_json::{Value, json};
-use std::net::UdpSocket;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use testkit::dns::{Message, Name, Question};
@@ -18,13 +17,9 @@ fn service(name: &str) -> Value {
 fn rcode(port: u16, service: &str) -> u16 {
     let name = Name::from_text(&format!("{service}.d.svc.cluster.local.")).expect("a name");
     let query = Message { questions: vec![Question { name, rtype: 1, class: 1 }], ..Message::default() };
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
-    socket.connect(("127.0.0.1", port)).expect("connected");
-    socket.send(&query.to_wire()).expect("sent");
-    let mut reply = [0; 512];
-    let n = socket.recv(&mut reply).expect("a reply, always");
-    Message::parse(&reply[..n]).expect("a message").rcode()
+    let to = ([127, 0, 0, 1], port).into();
+    let reply = testkit::ask(to, &query.to_wire(), Duration::from_secs(5)).expect("a reply, always");
+    Message::parse(&reply).expect("a message").rcode()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -93,14 +93,9 @@ impl Drop for Daemon {
 
 /// The ID and the response code of the reply to a query over UDP; the address it came from is compared.
 fn ask(to: &str, port: u16) -> (u8, u8) {
-    let from = if to.contains(':') { "[::1]:0" } else { "127.0.0.1:0" };
-    let socket = UdpSocket::bind(from).expect("a socket");
-    socket.set_read_timeout(Some(PATIENCE)).expect("set");
-    socket.connect((to, port)).expect("connected: replies from elsewhere do not arrive");
-    socket.send(&query(7)).expect("sent");
-    let mut reply = [0; 512];
-    let n = socket.recv(&mut reply).expect("a reply from the address that was asked");
-    assert!(n > 12);
+    let to = (to.parse::<IpAddr>().expect("an address"), port).into();
+    let reply = testkit::ask(to, &query(7), PATIENCE).expect("a reply from the address that was asked");
+    assert!(reply.len() > 12);
     (reply[1], reply[3] & 15)
 }
 
@@ -223,7 +218,7 @@ fn messages_may_come_in_pieces_and_a_silent_connection_ends() {
         stream.read_exact(&mut reply).expect("a whole reply");
         assert_eq!(reply[1], id);
     }
-    assert_eq!(stream.read(&mut [0]).expect("the end, not a failure"), 0);
+    assert_eq!(stream.read_to_end(&mut Vec::new()).expect("the end, not a failure"), 0);
 }
 
 /// Reads the messages of a reply to AXFR until one ends with the zone's SOA record.

@@ -120,19 +120,23 @@ impl Asking<'_> {
 
     /// The next packet, whatever it is; `None` at `end`.
     fn receive(&self, socket: &UdpSocket, end: Instant) -> io::Result<Option<Vec<u8>>> {
-        let left = end.saturating_duration_since(self.clock.now());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        socket.set_read_timeout(Some(left))?;
         let mut packet = vec![0; wire::MAX_MESSAGE];
-        match socket.recv(&mut packet) {
-            Ok(length) => {
-                packet.truncate(length);
-                Ok(Some(packet))
+        loop {
+            let left = end.saturating_duration_since(self.clock.now());
+            if left.is_zero() {
+                return Ok(None);
             }
-            Err(e) if is_time_out(&e) => Ok(None),
-            Err(e) => Err(e),
+            socket.set_read_timeout(Some(left))?;
+            match socket.recv(&mut packet) {
+                Ok(length) => {
+                    packet.truncate(length);
+                    return Ok(Some(packet));
+                }
+                Err(e) if is_time_out(&e) => return Ok(None),
+                // A signal, or a machine that was suspended for a moment.
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
         }
     }
 
@@ -162,9 +166,11 @@ impl Asking<'_> {
     fn read_all(&self, stream: &mut TcpStream, mut octets: &mut [u8]) -> io::Result<()> {
         while !octets.is_empty() {
             stream.set_read_timeout(Some(self.left()?))?;
-            match stream.read(octets)? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                n => octets = &mut octets[n..],
+            match stream.read(octets) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(n) => octets = &mut octets[n..],
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
             }
         }
         Ok(())

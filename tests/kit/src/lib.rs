@@ -5,10 +5,12 @@
 #![expect(clippy::disallowed_methods, reason = "a test kit has its own clock and tasks: they end with its owner")]
 
 pub mod api;
+mod client;
 pub mod dns;
 mod ports;
 pub mod upstream;
 
 pub use api::Api;
+pub use client::ask;
 pub use ports::Port;
 pub use upstream::Upstream;

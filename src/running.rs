@@ -8,7 +8,7 @@ use crate::output;
 use crate::panics;
 use crate::plugins::Table;
 use crate::signals::{Order, Signals};
-use crate::sockets::{self, Pair, Place};
+use crate::sockets::{self, Place, Sockets};
 use crate::source::{self, Origin};
 use crate::tasks::{self, Failures};
 use crate::worker::{Command, ListenerId, Worker};
@@ -162,7 +162,7 @@ impl Running {
     }
 
     /// Does what can fail: waits for what has to be waited for, and opens the sockets that are not open yet.
-    async fn prepare(&self, instance: &mut Instance) -> Result<Vec<(Place, SocketAddr, Vec<Pair>)>, String> {
+    async fn prepare(&self, instance: &mut Instance) -> Result<Vec<(Place, SocketAddr, Vec<Sockets>)>, String> {
         let mut carried = tasks::Running::default();
         carried.start_carried(&instance.carried, &self.failures.0);
         carried.detach();
@@ -174,22 +174,22 @@ impl Running {
         for (place, listener) in &instance.listeners {
             let count = listener.sockets.unwrap_or(workers);
             if self.open.get(place).is_none_or(|open| open.sockets != count) {
-                let (address, pairs) = sockets::open(place, count)?;
-                opened.push((place.clone(), address, pairs));
+                let (address, sockets) = sockets::open(place, count)?;
+                opened.push((place.clone(), address, sockets));
             }
         }
         Ok(opened)
     }
 
     /// Serves `instance` from now on, and nothing of what was served before.
-    async fn switch(&mut self, instance: Instance, opened: Vec<(Place, SocketAddr, Vec<Pair>)>) {
+    async fn switch(&mut self, instance: Instance, opened: Vec<(Place, SocketAddr, Vec<Sockets>)>) {
         output::set_debug(instance.debug);
         panics::configure(instance.debug, instance.stacktrace);
         *self.control.hash.lock().unwrap_or_else(PoisonError::into_inner) = instance.hash;
         let mut closing = self.forget(|place| !instance.listeners.contains_key(place));
-        for (place, address, pairs) in opened {
+        for (place, address, sockets) in opened {
             closing.extend(self.forget(|p| *p == place));
-            self.serve_pairs(place, address, pairs, &instance.listeners);
+            self.hand_out(place, address, sockets, &instance.listeners);
         }
         for (place, listener) in &instance.listeners {
             let open = &mut self.open.get_mut(place).expect("every listener was opened, now or before");
@@ -209,19 +209,19 @@ impl Running {
     }
 
     /// Gives new sockets to the workers, one after the other.
-    fn serve_pairs(
+    fn hand_out(
         &mut self,
         place: Place,
         address: SocketAddr,
-        pairs: Vec<Pair>,
+        opened: Vec<Sockets>,
         listeners: &BTreeMap<Place, Listener>,
     ) {
         let Some(listener) = listeners.get(&place) else { return };
-        let (id, sockets) = (self.next_id, pairs.len());
+        let (id, sockets) = (self.next_id, opened.len());
         self.next_id += 1;
-        for (pair, worker) in pairs.into_iter().zip(self.workers.iter().cycle()) {
+        for (own, worker) in opened.into_iter().zip(self.workers.iter().cycle()) {
             let routes = (listener.router.clone(), listener.timeouts);
-            worker.tell(Command::Open { id, address, udp: pair.udp, tcp: pair.tcp, routes });
+            worker.tell(Command::Open { id, address, sockets: own, routes });
         }
         self.open.insert(place, Open { id, address, sockets, zones: Vec::new() });
     }

@@ -45,31 +45,33 @@ impl Place {
     }
 }
 
-/// A pair of sockets with one address.
-pub struct Pair {
-    /// For datagrams.
-    pub udp: std::net::UdpSocket,
+/// The sockets of one worker for one address.
+pub struct Sockets {
+    /// For datagrams. All addresses of a machine are one socket for each family: a datagram of IPv4 costs a tenth more over a
+    /// socket of IPv6.
+    pub udp: Vec<std::net::UdpSocket>,
     /// For connections.
     pub tcp: std::net::TcpListener,
 }
 
-/// Opens `count` pairs of sockets at `place`, which share its port; returns the address with its port, too.
+/// Opens sockets at `place` for `count` workers, which share its port; returns the address with its port, too.
 ///
 /// # Errors
 /// What could not be opened, in CoreDNS's words.
-pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Pair>), String> {
+pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Sockets>), String> {
     let failed = |what: &str, e: io::Error| {
         format!("{what} {}: bind: {}{}", place.text(), api::os_words(&e), advice(&e, "in the server block's address"))
     };
     let mut address = place.address().map_err(|e| failed("Listen: listen tcp", e))?;
-    let mut pairs = Vec::new();
+    let mut opened = Vec::new();
     for _ in 0..count {
         let tcp = tcp(address).map_err(|e| failed("Listen: listen tcp", e))?;
         address.set_port(tcp.local_addr().map_err(|e| failed("Listen: listen tcp", e))?.port());
-        let udp = udp(address).map_err(|e| failed("ListenPacket: listen udp", e))?;
-        pairs.push(Pair { udp, tcp });
+        let udp = families(address).map(udp).collect::<io::Result<_>>();
+        let udp = udp.map_err(|e| failed("ListenPacket: listen udp", e))?;
+        opened.push(Sockets { udp, tcp });
     }
-    Ok((address, pairs))
+    Ok((address, opened))
 }
 
 /// A line that says what to do when an address cannot be had, with a line break before it; empty where there is nothing to
@@ -89,14 +91,27 @@ pub fn advice(e: &io::Error, setting: &str) -> String {
 
 fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
+/// An address as datagrams need it: all addresses of IPv6 stand for those of IPv4, too.
+fn families(address: SocketAddr) -> impl Iterator<Item = SocketAddr> {
+    let all = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let v4 = all.then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())));
+    std::iter::once(address).chain(v4)
+}
+
 fn udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     // Less than asked for is no error: the system has its limits.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     if address.ip().is_unspecified() {
@@ -109,9 +124,6 @@ fn udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 
 fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
@@ -133,12 +145,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_share_a_port_that_the_system_chose() {
+    fn sockets_share_a_port_that_the_system_chose() {
         let place = Place { host: "127.0.0.1".into(), port: 0 };
-        let (address, pairs) = open(&place, 3).unwrap();
-        assert_eq!(pairs.len(), 3);
+        let (address, opened) = open(&place, 3).unwrap();
+        assert_eq!(opened.len(), 3);
         assert_ne!(address.port(), 0);
-        assert!(pairs.iter().all(|p| p.udp.local_addr().unwrap() == address && p.tcp.local_addr().unwrap() == address));
+        for sockets in opened {
+            assert_eq!(sockets.tcp.local_addr().unwrap(), address);
+            assert_eq!(sockets.udp.iter().map(|udp| udp.local_addr().unwrap()).collect::<Vec<_>>(), [address]);
+        }
+    }
+
+    #[test]
+    fn all_addresses_are_a_socket_for_each_family() {
+        let (address, opened) = open(&Place { host: String::new(), port: 0 }, 2).unwrap();
+        for sockets in opened {
+            let families: Vec<bool> = sockets.udp.iter().map(|udp| udp.local_addr().unwrap().is_ipv6()).collect();
+            assert_eq!(families, if address.is_ipv6() { vec![true, false] } else { vec![false] });
+            assert!(sockets.udp.iter().all(|udp| udp.local_addr().unwrap().port() == address.port()));
+        }
     }
 
     #[test]

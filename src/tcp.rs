@@ -3,7 +3,6 @@
 use crate::admit::{Admission, admit};
 use crate::route::Begun;
 use crate::seal::seal;
-use crate::udp::canonical;
 use crate::waiting::{Busy, Deliver, Job};
 use crate::worker::{Current, Routes, Shared};
 use api::reply::More;
@@ -409,5 +408,15 @@ impl Deliver for Connection {
         self.seal(q);
         self.waiting.set(self.waiting.get() - 1);
         self.answered.tell();
+    }
+}
+
+/// An IPv4 address that came in the form of an IPv6 one, as such.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(a) if a.ip().to_ipv4_mapped().is_some() => {
+            SocketAddr::new(address.ip().to_canonical(), a.port())
+        }
+        other => other,
     }
 }

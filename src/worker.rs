@@ -2,6 +2,7 @@
 
 use crate::beside;
 use crate::route::Router;
+use crate::sockets::Sockets;
 use crate::tcp::{self, TcpServer};
 use crate::udp::UdpServer;
 use crate::waiting::Waiting;
@@ -74,10 +75,8 @@ pub enum Command {
         id: ListenerId,
         /// The address they are bound to.
         address: SocketAddr,
-        /// UDP socket, non-blocking.
-        udp: std::net::UdpSocket,
-        /// TCP socket, non-blocking, listening.
-        tcp: std::net::TcpListener,
+        /// The sockets.
+        sockets: Sockets,
         /// Its blocks and time-outs.
         routes: (Arc<Router>, Timeouts),
     },
@@ -126,9 +125,9 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, clock: Clock) {
     let mut open: HashMap<ListenerId, Vec<Open>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Open { id, address, udp, tcp, routes: (router, timeouts) } => {
+            Command::Open { id, address, sockets, routes: (router, timeouts) } => {
                 let current = Current::new(Routes::new(router, timeouts));
-                match serve(address, udp, tcp, &current, &shared) {
+                match serve(sockets, &current, &shared) {
                     Ok((stop, serving)) => open.entry(id).or_default().push(Open { current, stop, serving }),
                     Err(e) => tracing::error!("cannot serve {address}: {e}"),
                 }
@@ -146,22 +145,20 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, clock: Clock) {
     }
 }
 
-/// Begins to serve a pair of sockets.
+/// Begins to serve the sockets of an address.
 fn serve(
-    address: SocketAddr,
-    udp: std::net::UdpSocket,
-    tcp: std::net::TcpListener,
+    sockets: Sockets,
     current: &Current,
     shared: &Rc<Shared>,
 ) -> io::Result<(StopSource, Vec<tokio::task::JoinHandle<()>>)> {
     let stop = StopSource::default();
-    let (mut stop_udp, stop_tcp) = (stop.listen(), stop.listen());
-    let udp = UdpServer::new(udp, address, current.clone(), shared.clone())?;
-    let tcp = TcpServer::new(tcp, current.clone(), shared.clone())?;
-    let serving = vec![
-        tokio::task::spawn_local(async move { udp.serve(stop_udp.stopped()).await }),
-        tokio::task::spawn_local(tcp::serve(tcp, stop_tcp)),
-    ];
+    let tcp = TcpServer::new(sockets.tcp, current.clone(), shared.clone())?;
+    let mut serving = vec![tokio::task::spawn_local(tcp::serve(tcp, stop.listen()))];
+    for udp in sockets.udp {
+        let udp = UdpServer::new(udp, current.clone(), shared.clone())?;
+        let mut stop = stop.listen();
+        serving.push(tokio::task::spawn_local(async move { udp.serve(stop.stopped()).await }));
+    }
     Ok((stop, serving))
 }
 

@@ -21,13 +21,21 @@ const CONTROL: usize = 64;
 
 /// Buffers for receiving a batch and for answering each of its datagrams.
 pub struct Batch {
-    data: Box<[[u8; MAX_DATAGRAM]]>,
+    data: Box<[Data]>,
     peers: Box<[libc::sockaddr_storage]>,
     control: Box<[Control]>,
     heads: Box<[libc::mmsghdr]>,
     replies: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
 }
+
+/// Room for a datagram, and as much more as keeps the beginnings of all from falling into the same few lines of the CPU's cache.
+#[repr(align(64))]
+#[derive(Clone, Copy)]
+struct Data([u8; MAX_DATAGRAM + SKEW]);
+
+/// A line of the cache.
+const SKEW: usize = 64;
 
 /// Aligned as control messages have to be.
 #[repr(align(8))]
@@ -43,7 +51,7 @@ impl Default for Batch {
         // SAFETY: all-zero octets are valid values of these C structures.
         let (peer, head, vector) = unsafe { (mem::zeroed(), mem::zeroed::<libc::mmsghdr>(), mem::zeroed()) };
         Batch {
-            data: vec![[0; MAX_DATAGRAM]; BATCH].into(),
+            data: vec![Data([0; MAX_DATAGRAM + SKEW]); BATCH].into(),
             peers: vec![peer; BATCH].into(),
             control: vec![Control([0; CONTROL]); BATCH].into(),
             heads: vec![head; BATCH].into(),
@@ -70,7 +78,7 @@ impl Batch {
     /// [`io::ErrorKind::WouldBlock`] where none waits.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         for i in 0..BATCH {
-            self.vectors[i] = libc::iovec { iov_base: self.data[i].as_mut_ptr().cast(), iov_len: MAX_DATAGRAM };
+            self.vectors[i] = libc::iovec { iov_base: self.data[i].0.as_mut_ptr().cast(), iov_len: MAX_DATAGRAM };
             let head = &mut self.heads[i].msg_hdr;
             head.msg_name = ptr::from_mut(&mut self.peers[i]).cast();
             head.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as u32;
@@ -91,7 +99,7 @@ impl Batch {
     pub fn datagram(&self, i: usize) -> Option<Datagram<'_>> {
         let len = (self.heads[i].msg_len as usize).min(MAX_DATAGRAM);
         let peer = read_address(&self.peers[i])?;
-        Some(Datagram { data: &self.data[i][..len], peer, local: read_local(&self.heads[i].msg_hdr) })
+        Some(Datagram { data: &self.data[i].0[..len], peer, local: read_local(&self.heads[i].msg_hdr) })
     }
 
     /// Sends `reply(i)` to the sender of each of the `n` datagrams received last, from the address that was asked.

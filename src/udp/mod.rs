@@ -11,7 +11,8 @@ use crate::worker::{Current, Routes, Shared};
 use api::{Query, Transport};
 use batch::{BATCH, Batch, Datagram};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Instant;
@@ -27,20 +28,34 @@ pub struct UdpServer {
     busy: Busy,
 }
 
-/// Whether a slot of the batch holds a message to send.
-type Ready = [bool; BATCH];
+/// What a socket needs from its first datagram on; many get none, those for IPv6 in most clusters.
+struct Buffers {
+    batch: Batch,
+    /// The query that is being answered.
+    q: Box<Query>,
+    /// The replies of a batch, one behind the other, so that they stay in the CPU's cache until they are sent.
+    octets: Vec<u8>,
+    /// Where the reply to each datagram stands there; empty where there is none.
+    replies: [Range<usize>; BATCH],
+}
+
+/// Octets for replies that are kept from batch to batch.
+const KEPT: usize = 256 << 10;
+
+impl Default for Buffers {
+    fn default() -> Self {
+        let replies = std::array::from_fn(|_| 0..0);
+        Buffers { batch: Batch::default(), q: Box::default(), octets: Vec::new(), replies }
+    }
+}
 
 impl UdpServer {
-    /// Serves `socket`, which does not block and is bound to `address`.
+    /// Serves `socket`, which does not block.
     ///
     /// # Errors
-    /// The socket cannot be watched.
-    pub fn new(
-        socket: std::net::UdpSocket,
-        address: SocketAddr,
-        current: Current,
-        shared: Rc<Shared>,
-    ) -> io::Result<Rc<UdpServer>> {
+    /// The socket cannot be watched, or has no address.
+    pub fn new(socket: std::net::UdpSocket, current: Current, shared: Rc<Shared>) -> io::Result<Rc<UdpServer>> {
+        let address = socket.local_addr()?;
         let (socket, busy) = (UdpSocket::from_std(socket)?, Busy::default());
         Ok(Rc::new(UdpServer { socket, address, current, shared, busy }))
     }
@@ -48,27 +63,26 @@ impl UdpServer {
     /// Answers queries until `stop`; then what has reached the socket before. Ends when nothing waits any more.
     pub async fn serve(self: Rc<Self>, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        let mut batch = Batch::default();
-        let mut slots: Vec<Box<Query>> = (0..BATCH).map(|_| Box::default()).collect();
+        let mut buffers = None;
         let way_back: Rc<dyn Deliver> = self.clone();
         loop {
-            let n = tokio::select! {
+            tokio::select! {
                 biased;
-                readable = self.socket.readable() => match readable {
-                    Ok(()) => self.receive(&mut batch),
-                    Err(_) => 0,
-                },
+                _ = self.socket.readable() => (), // where it cannot be watched, reading it says so
                 () = &mut stop => break,
             };
-            self.answer(&mut batch, n, &mut slots, &way_back).await;
+            let buffers = buffers.get_or_insert_with(Buffers::default);
+            let n = self.receive(&mut buffers.batch);
+            self.answer(buffers, n, &way_back).await;
             if n == BATCH {
                 tokio::task::yield_now().await; // others of this worker have their turn
             }
         }
         loop {
+            let buffers = buffers.get_or_insert_with(Buffers::default);
             // Straight from the socket: the runtime may not have heard yet of what has come.
-            match batch.receive(self.socket.as_fd()) {
-                Ok(n) if n > 0 => self.answer(&mut batch, n, &mut slots, &way_back).await,
+            match buffers.batch.receive(self.socket.as_fd()) {
+                Ok(n) if n > 0 => self.answer(buffers, n, &way_back).await,
                 _ => break,
             }
         }
@@ -84,51 +98,57 @@ impl UdpServer {
         }
     }
 
-    async fn answer(&self, batch: &mut Batch, n: usize, slots: &mut [Box<Query>], way_back: &Rc<dyn Deliver>) {
+    async fn answer(&self, buffers: &mut Buffers, n: usize, way_back: &Rc<dyn Deliver>) {
+        let Buffers { batch, q, octets, replies } = buffers;
         let (now, routes) = (self.shared.clock.now(), self.current.get());
-        let mut ready: Ready = [false; BATCH];
-        for i in 0..n {
-            if let Some(datagram) = batch.datagram(i) {
-                ready[i] = self.take(datagram, now, &routes, &mut slots[i], way_back);
+        octets.clear();
+        for (i, place) in replies.iter_mut().enumerate().take(n) {
+            let begin = octets.len();
+            if let Some(datagram) = batch.datagram(i)
+                && let Some(reply) = self.take(datagram, now, &routes, q, way_back)
+            {
+                octets.extend_from_slice(reply);
             }
+            *place = begin..octets.len();
         }
         let mut from = 0;
         while from < n {
-            let reply = |i: usize| ready[i].then(|| slots[i].reply.bytes());
+            let reply = |i: usize| octets.get(replies[i].clone()).filter(|reply| !reply.is_empty());
             let mut send = || batch.send(self.socket.as_fd(), &mut from, n, reply);
             if self.socket.try_io(Interest::WRITABLE, &mut send).is_err() && self.socket.writable().await.is_err() {
                 return;
             }
         }
+        octets.shrink_to(KEPT);
     }
 
-    /// Answers one datagram as far as that goes without waiting; returns whether `q` holds a message to send.
-    fn take(
+    /// Answers one datagram as far as that goes without waiting; returns the message to send, if there is one already.
+    fn take<'q>(
         &self,
         datagram: Datagram<'_>,
         now: Instant,
         routes: &Routes,
-        q: &mut Box<Query>,
+        q: &'q mut Box<Query>,
         way_back: &Rc<dyn Deliver>,
-    ) -> bool {
+    ) -> Option<&'q [u8]> {
         match admit(datagram.data, q) {
-            Admission::Ignored => return false,
-            Admission::Refused => return true,
+            Admission::Ignored => return None,
+            Admission::Refused => return Some(q.reply.bytes()),
             Admission::Query => (),
         }
-        q.client = canonical(datagram.peer);
-        q.local = datagram.local.map_or(self.address, |ip| SocketAddr::new(ip.to_canonical(), self.address.port()));
+        q.client = datagram.peer;
+        q.local = datagram.local.map_or(self.address, |ip| SocketAddr::new(ip, self.address.port()));
         q.transport = Transport::Udp;
         q.received = now;
         q.set_server(&routes.server);
         match routes.router.begin(q) {
-            Begun::Done => seal(q).is_some(),
+            Begun::Done => seal(q),
             Begun::Wait(chain, at) => {
                 let q = std::mem::replace(q, self.shared.waiting.query());
                 let (router, to) = (routes.router.clone(), way_back.clone());
                 self.busy.begin();
                 self.shared.waiting.start(Job { q, chain, at, router, to });
-                false
+                None
             }
         }
     }
@@ -136,11 +156,8 @@ impl UdpServer {
 
 impl Deliver for UdpServer {
     fn deliver(&self, mut q: Box<Query>) {
-        // On a dual-stack socket IPv4 addresses are written as IPv6 ones; a wildcard socket has to be told where from.
-        let v6 = self.address.is_ipv6();
-        let (client, local) = (q.client, q.local.ip());
-        let client = if v6 { SocketAddr::new(mapped(client.ip()), client.port()) } else { client };
-        let local = self.address.ip().is_unspecified().then_some(if v6 { mapped(local) } else { local });
+        // A wildcard socket has to be told where from.
+        let (client, local) = (q.client, self.address.ip().is_unspecified().then_some(q.local.ip()));
         if let Some(octets) = seal(&mut q) {
             let send = || batch::send_one(self.socket.as_fd(), octets, client, local);
             if let Err(e) = self.socket.try_io(Interest::WRITABLE, send) {
@@ -149,23 +166,5 @@ impl Deliver for UdpServer {
         }
         self.shared.waiting.give_back(q);
         self.busy.end();
-    }
-}
-
-/// An IPv4 address that came in the form of an IPv6 one, as such.
-pub fn canonical(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V6(a) if a.ip().to_ipv4_mapped().is_some() => {
-            SocketAddr::new(address.ip().to_canonical(), a.port())
-        }
-        other => other,
-    }
-}
-
-/// The form of an address that a dual-stack socket takes.
-fn mapped(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().into(),
-        v6 => v6,
     }
 }

@@ -113,10 +113,7 @@ impl Rules {
         let empty = answers(q).next().is_none();
         let Answering { answers, foreign } = Answering::of(q);
         let (has_soa, answers) = (has_soa(&q.reply), answers && !empty);
-        let kind = match kind {
-            Kind::Answer if !empty && !answers && has_soa => Kind::NoData,
-            other => other,
-        };
+        let kind = if denies(kind, has_soa, || !empty && !answers) { Kind::NoData } else { kind };
         let complete = q.reply.flags() & flag::TC == 0;
         let worth = match kind {
             // Without an SOA there is no telling for how long something does not exist (RFC 2308 5).
@@ -131,6 +128,12 @@ impl Rules {
         };
         let keep = complete && worth && !foreign && !excepted.iter().any(|zone| q.name().is_below(zone.as_ref()));
         Verdict { kind, answering: complete && answers && kind == Kind::Answer, keep }
+    }
+
+    /// What the reply of `q` says, as in a [`Verdict`], where nothing else of that is needed.
+    pub fn kind(&self, q: &Query, kind: Kind) -> Kind {
+        let leads_nowhere = || answers(q).next().is_some() && !Answering::of(q).answers;
+        if denies(kind, has_soa(&q.reply), leads_nowhere) { Kind::NoData } else { kind }
     }
 
     /// The one TTL that all records of a reply get, in seconds.
@@ -155,6 +158,11 @@ impl Rules {
     pub fn prefers_positive(&self) -> bool {
         self.stale.as_ref().is_some_and(|stale| stale.prefer_positive)
     }
+}
+
+/// Whether a reply of this kind denies, as it says with an SOA record, and has an answer only because aliases lead there.
+fn denies(kind: Kind, has_soa: bool, leads_nowhere: impl FnOnce() -> bool) -> bool {
+    kind == Kind::Answer && has_soa && leads_nowhere()
 }
 
 /// How the answer section of a reply relates to the question.

@@ -5,7 +5,8 @@ use crate::table::{Key, Table};
 use api::reply::Kind;
 use api::wire::flag;
 use api::{Query, Question};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use foldhash::quality::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::time::Instant;
 
 /// Both tables.
@@ -42,7 +43,7 @@ const CHECKING_DISABLED: u8 = 2;
 impl Store {
     /// Empty tables for so many answers and denials; times are counted from `now`.
     pub fn new(success: usize, denial: usize, now: Instant) -> Store {
-        let hasher = RandomState::new();
+        let hasher = RandomState::default();
         Store { success: Table::new(success), denial: Table::new(denial), hasher, began: now }
     }
 

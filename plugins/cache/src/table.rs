@@ -6,11 +6,11 @@
 
 use crate::entry::{Entry, Time};
 use api::Question;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Places of a set.
-const PLACES: usize = 16;
+/// Places of a set: as many as leave a set one line of the CPU's cache.
+const PLACES: usize = 12;
 /// Octets that an entry may have for each place of the capacity, on the average.
 const OCTETS_PER_PLACE: usize = 512;
 /// The smallest capacity of a table: CoreDNS's, which has 256 shards of at least 4.
@@ -36,9 +36,10 @@ pub struct Table {
 }
 
 #[derive(Default)]
+#[repr(align(64))]
 struct Set {
     /// Those of `entries`, in their order; 0 where there is none.
-    tags: [AtomicU32; PLACES],
+    tags: [AtomicU16; PLACES],
     entries: RwLock<Vec<Entry>>,
 }
 
@@ -160,7 +161,7 @@ impl Table {
     }
 
     fn set(&self, key: Key) -> &Set {
-        // The upper half of the hash, spread over all sets; the tag is the lower half.
+        // The upper half of the hash, spread over all sets; the tag is at the other end.
         &self.sets[(((key.hash >> 32) * self.sets.len() as u64) >> 32) as usize]
     }
 }
@@ -184,9 +185,12 @@ impl Set {
     }
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Set>() == 64, "a set is one line of the CPU's cache");
+
 /// Never 0.
-fn tag(key: Key) -> u32 {
-    key.hash as u32 | 1
+fn tag(key: Key) -> u16 {
+    key.hash as u16 | 1
 }
 
 /// The entry that has to go for another one: a dead one, or else the next one that was not used lately, from a place on that the
@@ -195,7 +199,7 @@ fn victim(entries: &[Entry], key: Key, dead: impl Fn(&Entry) -> bool) -> usize {
     if let Some(at) = entries.iter().position(dead) {
         return at;
     }
-    let first = (key.hash >> 8) as usize % entries.len();
+    let first = (key.hash >> 16) as usize % entries.len();
     let mut places = (first..entries.len()).chain(0..first);
     places.find(|&at| !entries[at].take_used()).unwrap_or(first)
 }

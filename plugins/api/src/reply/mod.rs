@@ -445,7 +445,10 @@ impl<'a> Record<'a> {
 
     /// Whether its owner is `name`, whatever the letters.
     pub fn is_of(&self, name: NameRef<'_>) -> bool {
-        wire::same_name(&self.reply.wire, self.entry.start as usize, name.as_bytes(), <[u8]>::eq_ignore_ascii_case)
+        let (wire, start, name) = (&self.reply.wire, self.entry.start as usize, name.as_bytes());
+        // Most owners are a pointer to the question's name, which stands there as a whole.
+        let asked = wire.get(HEADER..HEADER + name.len()).filter(|_| wire[start..].starts_with(&TO_QUESTION));
+        asked == Some(name) || wire::same_name(wire, start, name, <[u8]>::eq_ignore_ascii_case)
     }
 
     /// Appends its data, names uncompressed, to `out`.
@@ -461,6 +464,9 @@ impl<'a> Record<'a> {
         u16::from_be_bytes([self.reply.wire[at], self.reply.wire[at + 1]])
     }
 }
+
+/// A pointer to the question's name (RFC 1035 4.1.4).
+const TO_QUESTION: [u8; 2] = (0xc000 | HEADER as u16).to_be_bytes();
 
 /// Reading, and changes that keep every octet in its place.
 impl Reply {

@@ -45,8 +45,8 @@ impl Stored {
         let name = question.name().as_bytes();
         let end = HEADER + name.len();
         let field = |at| wire::u16_at(self.wire(), at).unwrap_or(0);
-        // Lengths of labels have no case.
-        self.wire().get(HEADER..end).is_some_and(|own| own.eq_ignore_ascii_case(name))
+        // Lengths of labels have no case; most letters are the same ones.
+        self.wire().get(HEADER..end).is_some_and(|own| own == name || own.eq_ignore_ascii_case(name))
             && (field(end), field(end + 2)) == (question.rtype.0, question.class.0)
     }
 

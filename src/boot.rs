@@ -22,7 +22,11 @@ pub fn run(table: Table) -> ExitCode {
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_else(|| "poddns".into());
     match cli::parse(arguments) {
-        Ok(Command::Serve(options)) => serve(table, options),
+        Ok(Command::Serve(options)) => {
+            let status = serve(table, options);
+            output::finish();
+            status
+        }
         Ok(Command::Version) => say(&format!("{VERSION}\n{}\n", platform())),
         Ok(Command::Plugins) => say(&directives(&table)),
         Ok(Command::Help) => say(&cli::usage(&program)),
@@ -33,7 +37,9 @@ pub fn run(table: Table) -> ExitCode {
 
 /// Serves until the process is told to stop.
 fn serve(table: Table, options: Options) -> ExitCode {
-    output::init(options.log);
+    if let Err(e) = output::init(options.log) {
+        return refuse(&format!("cannot start the log: {e}"), 1);
+    }
     allow_many_sockets();
     panics::install();
     metrics::register();

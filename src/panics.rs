@@ -23,6 +23,7 @@ pub fn install() {
     std::panic::set_hook(Box::new(move |panic| {
         if END.load(Relaxed) {
             print(panic);
+            crate::output::finish();
             std::process::exit(STATUS);
         }
         let text = describe(panic);

@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, its own sockets. Workers share nothing on the way of an answer.
 
 use crate::beside;
+use crate::output;
 use crate::route::Router;
 use crate::sockets::Sockets;
 use crate::tcp::{self, TcpServer};
@@ -101,6 +102,7 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             beside::allow();
+            output::collect();
             LocalSet::new().block_on(&runtime, obey(receiver, clock));
         })?;
         Ok(Worker { commands })

@@ -62,6 +62,18 @@ fn lines_of_the_corefile_are_answered_without_allocating() {
 }
 
 #[test]
+fn lines_about_queries_are_made_without_allocating() {
+    api::lines::install(|line| assert!(line.contains("a.example. udp"), "{line}"));
+    let corefile = ".:53 {\n log\n errors\n hosts {\n 192.0.2.1 a.example\n }\n}\n";
+    let mut server = InProcess::start(&standard(), corefile).expect("a server");
+    let message = question("a.example", A);
+    for warm in [true; 8].into_iter().chain([false]) {
+        let counted = measure(|| assert!(server.answer(&message, Transport::Udp).is_some_and(|r| r[7] == 1)));
+        assert!(warm || counted.count_total == 0, "{counted:?}");
+    }
+}
+
+#[test]
 fn views_are_chosen_without_allocating() {
     let corefile = r"
 .:53 {

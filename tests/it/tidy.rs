@@ -118,6 +118,7 @@ fn tasks_are_spawned_in_few_places() {
         "src/worker.rs",
         "src/beside.rs",
         "src/tasks.rs",
+        "src/output/",
         "plugins/api/src/task.rs",
     ];
     for file in sources("src").iter().chain(&sources("plugins")) {
@@ -140,9 +141,9 @@ fn plugins_read_no_clock() {
 
 #[test]
 fn nothing_prints_past_the_log() {
-    let allowed = ["src/output.rs", "src/boot.rs"];
+    let allowed = ["src/output/", "src/boot.rs"];
     for file in sources("src").iter().chain(&sources("plugins")) {
-        let may = allowed.contains(&file.name().as_str());
+        let may = allowed.iter().any(|a| file.name().starts_with(a));
         assert!(may || !file.has(r"\b(e?print(ln)?|dbg)!"), "{} prints", file.name());
     }
 }

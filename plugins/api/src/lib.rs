@@ -28,6 +28,7 @@ pub mod expression;
 pub mod fallthrough;
 pub mod gotext;
 pub mod http;
+pub mod lines;
 pub mod metrics;
 pub mod name;
 pub mod presentation;

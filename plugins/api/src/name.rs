@@ -133,17 +133,30 @@ impl fmt::Display for NameRef<'_> {
             return f.write_str(".");
         }
         for label in self.labels() {
-            for &b in label {
-                match b {
-                    b'.' | b' ' | b'\'' | b'@' | b';' | b'(' | b')' | b'"' | b'\\' => write!(f, "\\{}", b as char)?,
-                    b' '..=b'~' => write!(f, "{}", b as char)?,
-                    _ => write!(f, "\\{b:03}")?,
+            let mut rest = label;
+            while let Some(at) = rest.iter().position(|&b| !is_plain(b)) {
+                f.write_str(text(&rest[..at]))?;
+                match rest[at] {
+                    b @ b' '..=b'~' => write!(f, "\\{}", b as char)?,
+                    b => write!(f, "\\{b:03}")?,
                 }
+                rest = &rest[at + 1..];
             }
+            f.write_str(text(rest))?;
             f.write_str(".")?;
         }
         Ok(())
     }
+}
+
+/// Whether an octet of a label is printed as it is.
+fn is_plain(b: u8) -> bool {
+    matches!(b, b'!'..=b'~') && !matches!(b, b'.' | b'\'' | b'@' | b';' | b'(' | b')' | b'"' | b'\\')
+}
+
+/// Octets that are printed as they are, all of them ASCII.
+fn text(plain: &[u8]) -> &str {
+    std::str::from_utf8(plain).unwrap_or_default()
 }
 
 impl fmt::Debug for NameRef<'_> {

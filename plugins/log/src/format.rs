@@ -4,7 +4,7 @@ use api::wire::flag;
 use api::{Outcome, Query};
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A format, taken apart.
 pub struct Format(Box<[Part]>);
@@ -112,39 +112,70 @@ impl Word {
             Word::Type => write!(line, "{}", q.rtype()),
             Word::Class => write!(line, "{}", q.question.class),
             Word::Name => write!(line, "{}", q.name()),
-            Word::Proto => write!(line, "{}", q.transport.proto()),
             Word::Remote => address(line, q.client.ip()),
-            Word::Local if q.on_all_addresses() => write!(line, "[::]"),
+            Word::Local if q.on_all_addresses() => line.write_str("[::]"),
             Word::Local => address(line, q.local.ip()),
-            Word::Port => write!(line, "{}", q.client.port()),
-            Word::Size => write!(line, "{}", q.asked_len()),
-            Word::ReplySize => write!(line, "{}", q.reply.plain_len()),
             Word::Rcode => match q.reply.rcode() {
                 Some(rcode) => write!(line, "{rcode}"),
-                None => write!(line, "-"),
+                None => line.write_str("-"),
             },
-            Word::Duration => write!(line, "{}s", now.saturating_duration_since(q.received).as_secs_f64()),
-            Word::Id => write!(line, "{}", q.id()),
-            Word::Opcode => write!(line, "{}", q.opcode().0),
-            Word::DnssecOk => write!(line, "{}", q.dnssec_ok()),
-            Word::BufferSize => write!(line, "{}", q.size_limit()),
-            Word::Flags => flags(line, q),
+            Word::Proto => line.write_str(q.transport.proto()),
+            Word::DnssecOk => line.write_str(if q.dnssec_ok() { "true" } else { "false" }),
+            Word::Flags => return flags(line, q),
+            Word::Duration => return duration(line, now.saturating_duration_since(q.received)),
+            Word::Port => return number(line, q.client.port().into(), 1),
+            Word::Size => return number(line, q.asked_len() as u64, 1),
+            Word::ReplySize => return number(line, q.reply.plain_len() as u64, 1),
+            Word::Id => return number(line, q.id().into(), 1),
+            Word::Opcode => return number(line, q.opcode().0.into(), 1),
+            Word::BufferSize => return number(line, q.size_limit() as u64, 1),
         };
     }
+}
+
+/// A decimal number of at least so many digits.
+fn number(line: &mut String, mut n: u64, digits: usize) {
+    let mut text = [b'0'; 20];
+    let mut at = text.len();
+    while n > 0 {
+        at -= 1;
+        text[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+    }
+    let digits = &text[at.min(text.len() - digits)..];
+    line.push_str(std::str::from_utf8(digits).unwrap_or_default());
+}
+
+/// Seconds, with as many decimal places as are needed.
+fn duration(line: &mut String, duration: Duration) {
+    number(line, duration.as_secs(), 1);
+    let nanos = duration.subsec_nanos();
+    if nanos > 0 {
+        line.push('.');
+        number(line, nanos.into(), 9);
+        line.truncate(line.trim_end_matches('0').len());
+    }
+    line.push('s');
 }
 
 /// An address, in brackets where it is one of IPv6.
 fn address(line: &mut String, ip: IpAddr) -> std::fmt::Result {
     match ip {
-        IpAddr::V4(ip) => write!(line, "{ip}"),
+        IpAddr::V4(ip) => {
+            for (place, octet) in ip.octets().into_iter().enumerate() {
+                line.push_str(if place == 0 { "" } else { "." });
+                number(line, octet.into(), 1);
+            }
+            Ok(())
+        }
         IpAddr::V6(ip) => write!(line, "[{ip}]"),
     }
 }
 
 /// The header bits of the reply, with commas between.
-fn flags(line: &mut String, q: &Query) -> std::fmt::Result {
+fn flags(line: &mut String, q: &Query) {
     if q.reply.outcome() == Outcome::Nothing {
-        return write!(line, "-");
+        return line.push('-');
     }
     const FLAGS: [(u16, &str); 8] = [
         (flag::QR, "qr"),
@@ -156,9 +187,13 @@ fn flags(line: &mut String, q: &Query) -> std::fmt::Result {
         (flag::AD, "ad"),
         (flag::CD, "cd"),
     ];
-    let mut set = FLAGS.iter().filter(|f| q.reply.flags() & f.0 != 0).map(|f| f.1);
-    line.push_str(set.next().unwrap_or_default());
-    set.try_for_each(|name| write!(line, ",{name}"))
+    let flags = q.reply.flags();
+    let mut comma = "";
+    for (_, name) in FLAGS.iter().filter(|f| flags & f.0 != 0) {
+        line.push_str(comma);
+        line.push_str(name);
+        comma = ",";
+    }
 }
 
 #[cfg(test)]
@@ -167,7 +202,6 @@ mod tests {
     use api::Rcode;
     use api::services::Metadata;
     use api::test::{described, query};
-    use std::time::Duration;
 
     fn line(format: &str, question: &str) -> String {
         let mut q = query(question);
@@ -206,6 +240,18 @@ mod tests {
         let (mut line, q) = (String::new(), described(query("a. A"), std::sync::Arc::new(Known)));
         Format::parse("{/a/b/c} <{/a/empty}> {/a/b} {name}").write(&mut line, &q, q.received);
         assert_eq!(line, "known <> - a.");
+    }
+
+    #[test]
+    fn durations_are_seconds() {
+        for (nanos, text) in
+            [(0, "0s"), (1, "0.000000001s"), (120_300, "0.0001203s"), (5_000_000_000, "5s"), (10_010_000_000, "10.01s")]
+        {
+            let mut line = String::new();
+            duration(&mut line, Duration::from_nanos(nanos));
+            assert_eq!(line, text);
+            assert_eq!(line, format!("{}s", Duration::from_nanos(nanos).as_secs_f64()));
+        }
     }
 
     #[test]

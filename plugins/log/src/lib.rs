@@ -4,7 +4,7 @@ mod format;
 mod setup;
 
 use api::reply::Kind;
-use api::{Clock, Name, Outcome, Plugin, PluginDef, Query, Result, Step};
+use api::{Clock, Name, Outcome, Plugin, PluginDef, Query, Result, Step, lines};
 use format::Format;
 use std::cell::RefCell;
 
@@ -55,7 +55,7 @@ impl Plugin for Log {
             LINE.with_borrow_mut(|line| {
                 line.clear();
                 rule.format.write(line, q, self.clock.now());
-                tracing::info!(target: "plain", "{line}");
+                lines::write(line);
             });
         }
         Ok(Step::Done)

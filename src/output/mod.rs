@@ -3,38 +3,47 @@
 //! The plugin's name is that of the crate an event comes from; events with the target `plain` have none (the lines of the
 //! directive `log`). The system around the process adds the time to text lines.
 
+mod buffer;
+
+pub use buffer::{collect, finish, register};
+
 use crate::cli::LogFormat;
-use api::Clock;
-use std::fmt::{self, Write};
+use api::{Clock, lines};
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, dynamic_filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, reload};
 
 /// Begins to print log events.
-pub fn init(format: LogFormat) {
-    let (filter, handle) = reload::Layer::new(wanted(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(std::io::stdout);
+///
+/// # Errors
+/// No thread can be had that writes them.
+pub fn init(format: LogFormat) -> io::Result<()> {
+    let filter = dynamic_filter_fn(|event, _context| is_wanted(event)).with_max_level_hint(LevelFilter::DEBUG);
+    let lines = tracing_subscriber::fmt::layer().event_format(Lines(format)).with_writer(|| Out);
     // A process that embeds the server may have a log of its own: then ours is not needed.
     if tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().is_ok() {
-        let _first = FILTER.set(handle);
+        lines::install(match format {
+            LogFormat::Text => |line| buffer::append(|out| text(out, "INFO", None, line)),
+            LogFormat::Json => |line| buffer::append(|out| json(out, "INFO", None, line)),
+        });
+        buffer::start()?;
     }
+    Ok(())
 }
 
 /// Switches lines of level DEBUG on or off.
 pub fn set_debug(on: bool) {
-    let level = if on { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    if let Some(filter) = FILTER.get() {
-        // An error means that the log is gone, with nobody to tell it to.
-        let _ = filter.reload(wanted(level));
-    }
+    DEBUG.store(on, Relaxed);
 }
 
 /// Says why the process ends, which it then does with the status returned.
@@ -43,15 +52,31 @@ pub fn fatal(text: &str) -> ExitCode {
     ExitCode::from(1)
 }
 
-/// Events of this level; none of libraries, whose callers say what is wrong, once and in words for operators.
-fn wanted(level: LevelFilter) -> Targets {
-    let all = Targets::new().with_default(level);
-    LIBRARIES.iter().fold(all, |all, library| all.with_target(*library, LevelFilter::OFF))
+/// Whether an event is printed: none of libraries is, whose callers say what is wrong, once and in words for operators.
+fn is_wanted(event: &Metadata<'_>) -> bool {
+    let level = if DEBUG.load(Relaxed) { Level::DEBUG } else { Level::INFO };
+    let library = event.target().split("::").next().unwrap_or_default();
+    *event.level() <= level && !LIBRARIES.contains(&library)
 }
 
 const LIBRARIES: [&str; 8] = ["h2", "hickory_proto", "hyper", "hyper_util", "kube", "rustls", "tokio", "tower"];
 
-static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+/// Lines of level DEBUG are printed.
+static DEBUG: AtomicBool = AtomicBool::new(false);
+
+/// Takes the lines of this thread.
+struct Out;
+
+impl Write for Out {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        buffer::append(|out| out.extend_from_slice(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Writes an event as a line.
 struct Lines(LogFormat);
@@ -72,10 +97,12 @@ where
             _ => "DEBUG",
         };
         let plugin = plugin(event.metadata().target());
+        let mut line = Vec::new();
         match self.0 {
-            LogFormat::Text => text(&mut out, level, plugin, &words.message),
-            LogFormat::Json => json(&mut out, level, plugin, &words.message),
+            LogFormat::Text => text(&mut line, level, plugin, &words.message),
+            LogFormat::Json => json(&mut line, level, plugin, &words.message),
         }
+        out.write_str(&String::from_utf8_lossy(&line))
     }
 }
 
@@ -84,21 +111,25 @@ fn plugin(target: &str) -> Option<&str> {
     target.strip_prefix("poddns_").and_then(|rest| rest.split("::").next())
 }
 
-fn text(out: &mut Writer<'_>, level: &str, plugin: Option<&str>, message: &str) -> fmt::Result {
-    write!(out, "[{level}] ")?;
+fn text(out: &mut Vec<u8>, level: &str, plugin: Option<&str>, message: &str) {
+    let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    put(&["[", level, "] "]);
     if let Some(plugin) = plugin {
-        write!(out, "plugin/{plugin}: ")?;
+        put(&["plugin/", plugin, ": "]);
     }
-    writeln!(out, "{message}")
+    put(&[message, "\n"]);
 }
 
-fn json(out: &mut Writer<'_>, level: &str, plugin: Option<&str>, message: &str) -> fmt::Result {
+fn json(out: &mut Vec<u8>, level: &str, plugin: Option<&str>, message: &str) {
     let now = Clock::system().unix();
-    write!(out, "{{\"time\":{}.{:06},\"level\":\"{level}\"", now.as_secs(), now.subsec_micros())?;
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{{\"time\":{}.{:06},\"level\":\"{level}\"", now.as_secs(), now.subsec_micros());
     if let Some(plugin) = plugin {
-        write!(out, ",\"plugin\":\"{plugin}\"")?;
+        let _ = write!(out, ",\"plugin\":\"{plugin}\"");
     }
-    writeln!(out, ",\"message\":{}}}", serde_json::Value::from(message))
+    out.extend_from_slice(b",\"message\":");
+    let _ = serde_json::to_writer(&mut *out, message);
+    out.extend_from_slice(b"}\n");
 }
 
 /// What an event says.
@@ -125,10 +156,10 @@ impl Visit for Words {
 mod tests {
     use super::*;
 
-    fn line(write: fn(&mut Writer<'_>, &str, Option<&str>, &str) -> fmt::Result, target: &str, text: &str) -> String {
-        let mut out = String::new();
-        write(&mut Writer::new(&mut out), "INFO", plugin(target), text).unwrap();
-        out
+    fn line(write: fn(&mut Vec<u8>, &str, Option<&str>, &str), target: &str, text: &str) -> String {
+        let mut out = Vec::new();
+        write(&mut out, "INFO", plugin(target), text);
+        String::from_utf8(out).unwrap()
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use crate::admit::{Admission, admit};
 use crate::beside;
+use crate::cli::LogFormat;
 use crate::instance::Instance;
+use crate::output;
 use crate::plugins::Table;
 use crate::route::{Begun, Router};
 use crate::seal::seal;
@@ -14,6 +16,7 @@ use api::services::Reload;
 use api::setup::World;
 use api::task::{Carried, Carry, StopSource};
 use api::{Clock, Query, Transport};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,6 +38,16 @@ struct Background {
     _carried: Vec<Arc<Carried>>,
     _stop: StopSource,
     _failures: mpsc::UnboundedReceiver<String>,
+}
+
+/// From now on the lines of this thread go to standard output as those of a worker do.
+///
+/// # Errors
+/// No thread can be had that writes them.
+pub fn log_as_a_worker() -> io::Result<()> {
+    output::init(LogFormat::Text)?;
+    output::collect();
+    Ok(())
 }
 
 impl InProcess {

@@ -150,7 +150,6 @@ const MISMATCH: &str = r"^(wrongname|wrongtype|noquestion|query|twoquestions|chc
 /// Scenarios (an expression over their labels) that a later change makes pass. They are played and counted.
 const LATER: &[(&str, &str)] = &[
     ("^(acl|auto|dns64|dnssec|erratic|file|geoip|header|mixed|rewrite|secondary|sign|tsig)/", DIRECTIVES),
-    ("^cache/(random/|each_twice|metrics)", "mismatching replies are waited out; times drift"),
     ("^transport/(?!bind_multisocket)", "encrypted transports"),
     ("^metrics/(?!kubernetes)", "metrics of directives that come later"),
 ];

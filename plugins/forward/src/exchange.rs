@@ -25,8 +25,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const UNKNOWN: Duration = Duration::from_millis(50);
 /// How long an upstream that answers with a failure leaves the others to do better.
 const HOPE: Duration = Duration::from_millis(500);
-/// How long a reply is waited for after something has come that is none.
-const GRACE: Duration = Duration::from_millis(250);
 /// The longest time between two transmissions.
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -52,6 +50,8 @@ pub struct Exchange<'a> {
     spare: Option<(u16, Vec<u8>)>,
     /// Whether anything has come that was no reply; what the client gets then is in the query.
     misled: bool,
+    /// Whether an upstream has answered something else whose turn it was in an order that users have set: another one is not asked.
+    decided: bool,
     last: Option<Error>,
     /// All upstreams are down: the one that was tried all the same was the last one.
     at_random: bool,
@@ -85,6 +85,7 @@ impl<'a> Exchange<'a> {
             failovers: 0,
             spare: None,
             misled: false,
+            decided: false,
             last: None,
             at_random: false,
             pausing: false,
@@ -269,9 +270,9 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Who answers something else once does it again: when all have done that, there is no use in another attempt.
+    /// Who answers something else once does it again: when all have done that whose turn it is, there is no use in another attempt.
     fn has_misled_all(&self) -> bool {
-        let all_asked = self.sent as usize >= self.forward.upstreams.len();
+        let all_asked = self.decided || self.sent as usize >= self.forward.upstreams.len();
         self.misled && all_asked && self.flights.iter().all(|flight| flight.misled.is_some())
     }
 
@@ -283,8 +284,8 @@ impl<'a> Exchange<'a> {
             self.last = self.flights.first().map(Flight::timed_out);
             self.pausing = false;
             self.flights.clear();
-        } else if self.at_random {
-            self.resend = self.end; // who is down is sent no more
+        } else if self.at_random || self.has_misled_all() {
+            self.resend = self.end; // who is down is sent no more, nor who has it and answers something else
         } else if now >= self.resend {
             self.send_more(q, now);
         }
@@ -326,6 +327,7 @@ impl<'a> Exchange<'a> {
             flight.heard = false;
             self.last = Some(flight.timed_out());
             if let Some(rcode) = flight.misled {
+                flight.upstream.note_misled(true);
                 flight.upstream.metrics.observe(rcode, flight.took(now));
             }
             let _silent = flight.upstream.unanswered(flight.begun, flight.took(now));

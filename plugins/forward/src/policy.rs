@@ -55,13 +55,18 @@ impl Policy {
             Policy::RoundRobin(counter) => Some(counter.fetch_add(1, Relaxed).wrapping_add(1) % count),
             _ => None,
         };
-        let random = matches!(self, Policy::Best | Policy::Random);
+        let random = !self.is_order();
         Order { count, first, random, best: u128::MAX, looked_at: None, given: 0, place: 0 }
     }
 
     /// Whether users leave the choice to us.
     pub fn is_free(&self) -> bool {
         matches!(self, Policy::Best)
+    }
+
+    /// Whether it says whose turn it is.
+    pub fn is_order(&self) -> bool {
+        matches!(self, Policy::RoundRobin(_) | Policy::Sequential)
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Upstream {
     speaks_edns: AtomicBool,
     /// Until when it is asked without EDNS, in milliseconds of its time.
     plain_until: AtomicU64,
+    /// Whether its reply did not come when it was last waited for after something else.
+    misleads: AtomicBool,
     pool: Pool,
     streams: Streams,
     https: Https,
@@ -107,6 +109,9 @@ pub struct Upstream {
 
 /// How long an upstream is asked without EDNS that could not read it.
 const PLAIN: Duration = Duration::from_secs(300);
+/// How long a reply is waited for at least after something has come that is none; and if that was all the last time.
+const GRACE: Duration = Duration::from_millis(150);
+const SHORT_GRACE: Duration = Duration::from_millis(50);
 
 impl Upstream {
     /// The upstream at `target`: a new one, or the one that was there before the reload or in another block.
@@ -156,6 +161,7 @@ impl Upstream {
             clock,
             speaks_edns: AtomicBool::new(false),
             plain_until: AtomicU64::new(0),
+            misleads: AtomicBool::new(false),
             streams,
             https,
         }
@@ -186,6 +192,18 @@ impl Upstream {
         if only_plain && !self.is_plain(now) && !self.speaks_edns.load(Relaxed) {
             self.plain_until.store(self.millis_at(now + PLAIN), Relaxed);
         }
+    }
+
+    /// How long its reply is waited for after something has come that is none: as long as it may need, but not in full each
+    /// time where it is the upstream itself that sends such things.
+    pub fn grace(&self) -> Duration {
+        let least = if self.misleads.load(Relaxed) { SHORT_GRACE } else { GRACE };
+        self.pace().map_or(least, |pace| pace.patience(least)).max(least)
+    }
+
+    /// Something has come that is no reply; whether that was `all`, or the reply has come behind it.
+    pub fn note_misled(&self, all: bool) {
+        self.misleads.store(all, Relaxed);
     }
 
     /// A reply with this code has come so long after the query.

@@ -1,6 +1,6 @@
 //! What comes of an exchange: replies that stand, others that do not, and the end without any.
 
-use super::{Exchange, GRACE, HOPE, UNKNOWN};
+use super::{Exchange, HOPE, UNKNOWN};
 use crate::message::{self, Verdict};
 use crate::pace::says_failure;
 use crate::upstream::{Fault, Proto};
@@ -20,10 +20,12 @@ impl Exchange<'_> {
         }
         flight.upstream.metrics.ignored(verdict);
         let rcode = message::rcode(&message);
+        self.decided |= verdict == Verdict::Wrong && self.forward.policy.is_order();
         if verdict != Verdict::Foreign && flight.is_datagram() {
             (self.misled, flight.misled) = (true, Some(rcode));
             if self.flights.iter().all(|flight| flight.misled.is_some()) {
-                self.silence = self.silence.min(now + GRACE);
+                let grace = self.flights.iter().map(|flight| flight.upstream.grace()).max();
+                self.silence = self.silence.min(now + grace.unwrap_or_default());
             }
         }
         let flight = &mut self.flights[place];
@@ -44,6 +46,9 @@ impl Exchange<'_> {
         let (upstream, form, took) = (flight.upstream, flight.form, flight.took(now));
         let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
         upstream.replied(rcode, took, now);
+        if flight.misled.is_some() {
+            upstream.note_misled(false);
+        }
         flight.answered(now);
         if q.edns.is_some() {
             if !form.plain && cannot_read_edns(q, rcode) {
@@ -52,13 +57,17 @@ impl Exchange<'_> {
             upstream.note_edns(q.reply.opt().is_some(), form.plain && !cannot_read_edns(q, rcode), now);
         }
         // A reply that is longer than the query allowed is no better than a truncated one.
-        let whole = q.reply.flags() & flag::TC == 0 && q.reply.bytes().len() <= q.size_limit();
+        let fits = message.len() <= q.size_limit();
+        let whole = q.reply.flags() & flag::TC == 0 && fits;
         if self.forward.protocol == Protocol::UdpFirst && form.proto == Proto::Udp && !whole {
             return !self.launch(q, upstream, Proto::Tcp, now);
         }
         if form.proto == Proto::Udp && !whole && q.transport.is_datagram() {
             // As CoreDNS takes it: what did not fit is not known, and not kept by a cache.
             q.reply.set_flags(flag::TC, flag::TC);
+            if !fits {
+                q.reply.set_opt(None); // it stands at the end
+            }
         }
         if self.failovers + 1 < self.forward.upstreams.len() && self.forward.failover.contains(&rcode) {
             self.failovers += 1;

@@ -104,9 +104,11 @@ async fn the_reply_that_comes_after_a_lie_counts() {
 
 #[tokio::test]
 async fn the_reply_of_another_upstream_counts() {
-    for Lie { what, message, .. } in LIES {
+    for Lie { what, message, outcome } in LIES {
         let ((liar, one), (socket, two)) = (upstream().await, upstream().await);
-        let lines = format!("forward . {one} {two} {{\npolicy sequential\nread_timeout 50ms\n}}");
+        // Where users set the order, an answer to another question ends it.
+        let policy = if *outcome == WRONG { "random" } else { "sequential" };
+        let lines = format!("forward . {one} {two} {{\npolicy {policy}\nread_timeout 50ms\n}}");
         let chain = chain(&lines).expect("no mistakes");
         let lies = async {
             loop {
@@ -124,6 +126,28 @@ async fn the_reply_of_another_upstream_counts() {
             () = lies => unreachable!("it never ends"),
         };
         assert_eq!(answer.as_deref(), Some("NOERROR ra"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_ends_with_an_answer_to_another_question() {
+    for Lie { what, message, .. } in LIES.iter().filter(|lie| lie.outcome == WRONG) {
+        let ((liar, one), (socket, two)) = (upstream().await, upstream().await);
+        let chain = chain(&format!("forward . {one} {two} {{\npolicy sequential\n}}")).expect("no mistakes");
+        for late in [None, Some(Duration::from_millis(20)), None] {
+            let play = async {
+                let (query, client) = receive(&liar).await;
+                liar.send_to(&message(&query), client).await.expect("sent");
+                if let Some(late) = late {
+                    tokio::time::sleep(late).await;
+                    liar.send_to(&reply(&query, flag::RA), client).await.expect("sent");
+                }
+            };
+            let (answer, ()) = tokio::join!(ask(&chain, "www.example.org A"), play);
+            assert_eq!(answer, late.map_or(WRONG, |_| "NOERROR ra"), "{what}");
+        }
+        let asked = timeout(Duration::from_millis(1), receive(&socket)).await.is_ok();
+        assert!(!asked, "{what}: another upstream was asked");
     }
 }
 

@@ -70,24 +70,25 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = arguments.keep.as_deref().unwrap_or(folder.path());
     std::fs::create_dir_all(folder).expect("a folder");
-    if !count(&arguments, folder) {
-        eprintln!("callgrind failed");
-        return ExitCode::FAILURE;
+    let mut counted = Vec::new();
+    for (number, case) in (1..).zip(arguments.cases()) {
+        let Some(all) = count(case, &folder.join(format!("out.{number}"))) else {
+            eprintln!("callgrind failed: {}", case.name);
+            return ExitCode::FAILURE;
+        };
+        counted.push((case.name, all / cases::QUERIES));
     }
-    let counted: Vec<u64> = (1..).map_while(|part| total(&folder.join(format!("out.{part}")))).collect();
-    let counted: Vec<_> =
-        arguments.cases().map(|case| case.name).zip(counted.iter().map(|n| n / cases::QUERIES)).collect();
     Figures::of_this_build().judge(&counted, arguments.record)
 }
 
-/// Runs this program under callgrind; the counts of one kind after the other go to `out.1`, `out.2`, … in `folder`.
-fn count(arguments: &Arguments, folder: &Path) -> bool {
+/// Runs this program under callgrind for one kind of queries; the instructions of all of them, of which `file` tells more.
+fn count(case: &Case, file: &Path) -> Option<u64> {
     let mut callgrind = Command::new("valgrind");
-    callgrind.args(["--tool=callgrind", "--quiet", "--collect-atstart=no"]);
-    callgrind.args(["--toggle-collect=*cases*measured*", "--dump-after=*cases*measured*"]);
-    callgrind.arg(format!("--callgrind-out-file={}", folder.join("out").display()));
-    callgrind.arg(std::env::current_exe().expect("this program")).arg("--child").args(&arguments.cases);
-    callgrind.stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+    callgrind.args(["--tool=callgrind", "--quiet", "--collect-atstart=no", "--toggle-collect=*cases*measured*"]);
+    callgrind.arg(format!("--callgrind-out-file={}", file.display()));
+    callgrind.arg(std::env::current_exe().expect("this program")).args(["--child", case.name]);
+    let ended = callgrind.stdout(Stdio::null()).status().ok()?;
+    if ended.success() { total(file) } else { None }
 }
 
 /// The instructions in a file of callgrind; `None` where there is none.
@@ -97,7 +98,7 @@ fn total(path: &Path) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// What the child does: each kind of queries, once to warm up and once to be measured.
+/// What the child does: a kind of queries, once to warm up and once to be measured.
 fn run_cases(arguments: &Arguments) {
     poddns::inprocess::log_as_a_worker().expect("a writer");
     let cluster = Cluster::new();

@@ -1,7 +1,6 @@
 //! What the server itself counts: queries that reach no plugin, panics, work that is refused; and what the system knows of
 //! the process.
 
-use crate::output;
 use api::Clock;
 use api::metrics::{self, Counter, CounterFamily, Metric};
 use api::query::Query;
@@ -26,7 +25,6 @@ static UNSENT: CounterFamily =
 pub fn register() {
     traffic::ALL.iter().for_each(|m| m.register());
     PANICS.register();
-    output::register();
     LazyLock::force(&STARTED);
     metrics::collector("process", process);
 }

@@ -4,7 +4,7 @@
 //! reads the log; lines of one worker stay in their order, and those of a worker that panics or hangs are not lost with it.
 //! Other threads write by themselves, after what workers have said before.
 
-use api::metrics::{Counter, CounterFamily, Metric};
+use api::metrics::{Counter, CounterFamily};
 use std::io::{self, Write};
 use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, Thread};
@@ -46,11 +46,6 @@ struct Outlet {
     workers: Vec<&'static Buffer>,
     /// Takes the place of lines that are written.
     space: Vec<u8>,
-}
-
-/// Puts what is counted here on the page.
-pub fn register() {
-    DROPPED.register();
 }
 
 /// Starts the writer.

@@ -5,7 +5,7 @@
 
 mod buffer;
 
-pub use buffer::{collect, finish, register};
+pub use buffer::{collect, finish};
 
 use crate::cli::LogFormat;
 use api::{Clock, lines};

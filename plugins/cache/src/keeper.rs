@@ -59,16 +59,14 @@ impl Keeper {
             return false;
         }
         let kind = q.reply.kind(|| self.clock.unix());
-        if q.reply.is_live() {
+        let (ttl, kept) = if q.reply.is_live() {
             // It is not kept here; how long clients keep it is bounded all the same.
-            let ttl = self.rules.ttl(&q.reply, self.rules.kind(q, kind));
-            q.reply.map_ttls(|_, _| ttl);
-            q.reply.set_opt(None);
-            return false;
-        }
-        let verdict = self.rules.judge(q, kind);
-        let ttl = self.rules.ttl(&q.reply, verdict.kind);
-        let kept = verdict.keep && ttl > 0 && self.insert(q, verdict, ttl, reason);
+            (self.rules.ttl(&q.reply, self.rules.kind(q, kind)), false)
+        } else {
+            let verdict = self.rules.judge(q, kind);
+            let ttl = self.rules.ttl(&q.reply, verdict.kind);
+            (ttl, verdict.keep && ttl > 0 && self.insert(q, verdict, ttl, reason))
+        };
         q.reply.map_ttls(|_, _| ttl);
         // The server makes an OPT of its own for the client (RFC 6891 6.1.1).
         q.reply.set_opt(None);

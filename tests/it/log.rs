@@ -23,7 +23,7 @@ fn answers_wait_for_no_reader_and_no_line_is_lost() {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
     std::fs::write(folder.path().join("Corefile"), format!(".:{} {{\n log\n whoami\n}}\n", port.number()))
         .expect("written");
-    let mut daemon = Command::new(std::env::var("PODDNS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_poddns").to_owned()))
+    let mut daemon = Command::new(crate::program())
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -22,3 +22,8 @@ mod metrics;
 mod readme;
 mod server;
 mod tidy;
+
+/// The daemon that is tested: the one that the environment variable `PODDNS` names, or the one just built.
+fn program() -> String {
+    std::env::var("PODDNS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_poddns").to_owned())
+}

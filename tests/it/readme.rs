@@ -70,7 +70,7 @@ fn refusal(corefile: &str, api: &Api) -> Option<String> {
     fs::write(path("Corefile"), corefile).expect("written");
     fs::write(path("kubeconfig"), api.kubeconfig()).expect("written");
     let log = File::create(path("log")).expect("a log");
-    let daemon = Command::new(std::env::var("PODDNS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_poddns").to_owned()))
+    let daemon = Command::new(crate::program())
         .args(["-conf", "Corefile", "-dns.port", &ports.of("53")])
         .current_dir(folder.path())
         .stdin(Stdio::null())

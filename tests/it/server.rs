@@ -29,7 +29,7 @@ impl Daemon {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("Corefile"), corefile).expect("written");
         let log = File::create(folder.path().join("log")).expect("a log");
-        let child = Command::new(std::env::var("PODDNS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_poddns").to_owned()))
+        let child = Command::new(crate::program())
             .args(["-conf", "Corefile", "-pidfile", "pid"])
             .current_dir(folder.path())
             .envs(env.iter().copied())

@@ -70,7 +70,7 @@ impl World {
         };
         let conf = || vec!["-conf".to_owned(), self.text_of("Corefile")];
         let words = scenario.command.as_ref().map_or_else(conf, |c| c.iter().map(|a| self.fill(a)).collect());
-        Command::new(std::env::var("PODDNS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_poddns").to_owned()))
+        Command::new(crate::program())
             .args(words)
             .args(scenario.args.iter().map(|a| self.fill(a)))
             .current_dir(self.folder.path())

@@ -90,12 +90,15 @@ impl UdpServer {
     }
 
     fn receive(&self, batch: &mut Batch) -> usize {
-        match self.socket.try_io(Interest::READABLE, || batch.receive(self.socket.as_fd())) {
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
-            // A pending error of the socket (an ICMP message, say) has been fetched with this; the next call reads on.
-            Err(_) => 0,
-        }
+        let mut n = 0;
+        // Fewer datagrams than there is room for: the socket is empty now. Saying so spares the call that would find that out.
+        let read = self.socket.try_io(Interest::READABLE, || {
+            n = batch.receive(self.socket.as_fd())?;
+            if n < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        // A pending error of the socket (an ICMP message, say) has been fetched with this; the next call reads on.
+        drop(read);
+        n
     }
 
     async fn answer(&self, buffers: &mut Buffers, n: usize, way_back: &Rc<dyn Deliver>) {

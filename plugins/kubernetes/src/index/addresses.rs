@@ -1,12 +1,14 @@
 //! Addresses as the index keeps them, as text, and as host labels.
 
+use smallvec::SmallVec;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// IPv4 and IPv6 addresses, 4 and 16 octets each, each family in its original order.
 #[derive(PartialEq, Default, Clone)]
 pub struct Addresses {
-    octets: Box<[u8]>,
+    /// With room for one of each family beside the other numbers.
+    pub(super) octets: SmallVec<[u8; 20]>,
     v4: u32,
     /// Numbers of those that the API does not write in the canonical form: nobody finds them by address.
     odd: Option<Box<[u32]>>,
@@ -148,7 +150,8 @@ impl HostSpace {
 
 /// The address whose host label this is, if it is one.
 pub fn address_of_host(label: &[u8]) -> Option<IpAddr> {
-    let text = label.get(1..).filter(|t| t.len() <= 45)?;
+    let possible = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-');
+    let text = label.get(1..).filter(|text| text.len() <= 45 && text.iter().all(possible))?;
     let mut octets = [0; 45];
     let octets = &mut octets[..text.len()];
     octets.copy_from_slice(text);

@@ -1,21 +1,26 @@
 //! What the index holds: services, slices of endpoints, pods and namespaces, each as small as answers allow.
 
-use super::addresses::{Addresses, HostSpace, address_of_host};
+use super::addresses::{Addresses, HostSpace};
 use super::labels::LabelSet;
+use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is known under one service name: the Service, its slices, or both. Either may come first.
+///
+/// What a look-up reads stands in front, and in the value itself where it is as short as mostly: every pointer that is followed costs
+/// a read from memory.
+#[repr(C)]
 pub struct Service {
     /// Service and namespace as two wire labels, in the API's letters.
-    pub owner: Box<[u8]>,
+    pub owner: SmallVec<[u8; 40]>,
     /// The namespace it is in.
     pub namespace: Arc<Namespace>,
     /// What the Service object says; `None` while only slices are known.
     pub definition: Option<Definition>,
     /// Slots of its slices.
-    pub slices: Box<[u32]>,
+    pub slices: SmallVec<[u32; 4]>,
     /// Whether one address may stand in more than one of the slices.
     pub overlap: bool,
 }
@@ -200,16 +205,17 @@ impl Slice {
         }
     }
 
-    /// The entries whose host is `label`, a lower-case wire label.
-    pub fn entries_of(&self, label: &[u8]) -> impl Iterator<Item = usize> {
+    /// The entries whose host is `label`, a lower-case wire label, by itself and not because of their address.
+    pub fn entries_called(&self, label: &[u8]) -> impl Iterator<Item = usize> {
         let tag = host_tag(label);
-        let written = self.hosts.as_deref().into_iter().flat_map(move |hosts| {
-            hosts.tags.iter().enumerate().filter(move |&(_, &t)| t == tag).map(|(entry, _)| entry)
-        });
-        let written = written.filter(move |&e| self.written_host(e).eq_ignore_ascii_case(label));
-        let address = address_of_host(label);
-        let derived = address.into_iter().flat_map(|a| self.entries_at(a));
-        written.chain(derived.filter(|&e| self.written_host(e).is_empty()))
+        let hosts = self.hosts.as_deref().map_or(&[][..], |hosts| &hosts.tags);
+        let alike = hosts.iter().enumerate().filter(move |&(_, &t)| t == tag).map(|(entry, _)| entry);
+        alike.filter(move |&e| self.written_host(e).eq_ignore_ascii_case(label))
+    }
+
+    /// The entries whose host follows from this address.
+    pub fn entries_called_after(&self, address: IpAddr) -> impl Iterator<Item = usize> {
+        self.entries_at(address).filter(|&e| self.written_host(e).is_empty())
     }
 
     /// The entries that can be found by this address.

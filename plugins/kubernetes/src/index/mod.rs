@@ -168,14 +168,14 @@ impl Index {
     pub fn endpoint<R>(&self, name: &[u8], mut look: impl FnMut(&Slice, usize) -> Option<R>) -> Option<R> {
         let host = entry::first_label(name);
         let owner = &name[host.len()..];
-        let mut look_in = |slice: &Slice, derived: bool| {
-            let mut entries = slice.entries_of(host).filter(|&e| slice.written_host(e).is_empty() == derived);
-            entries.find_map(|e| look(slice, e))
-        };
-        let written = self.hosts.find(self.hash(name), |slot| self.slice_of(slot, owner, |s| look_in(s, false)));
-        written.or_else(|| {
-            let hash = self.hash(addresses::address_of_host(host)?);
-            self.endpoint_addresses.find(hash, |slot| self.slice_of(slot, owner, |s| look_in(s, true)))
+        let found = self.hosts.find(self.hash(name), |slot| {
+            self.slice_of(slot, owner, |slice| slice.entries_called(host).find_map(|e| look(slice, e)))
+        });
+        found.or_else(|| {
+            let address = addresses::address_of_host(host)?;
+            self.endpoint_addresses.find(self.hash(address), |slot| {
+                self.slice_of(slot, owner, |slice| slice.entries_called_after(address).find_map(|e| look(slice, e)))
+            })
         })
     }
 

@@ -3,6 +3,7 @@
 use super::addresses::Addresses;
 use super::entry::{Backing, Namespace, Pod, Service, Slice};
 use super::external::External;
+use smallvec::{Array, SmallVec};
 use std::sync::Arc;
 
 /// Something that is kept in a slot.
@@ -11,14 +12,19 @@ pub trait Weigh {
     fn bytes(&self) -> usize;
 }
 
-/// An entry of [`super::tags::Tags`].
-const TAG: usize = 8;
+/// An entry of [`super::tags::Tags`], with the room beside it, on average.
+const TAG: usize = 20;
 /// The pointer in a slot, and the counts of an `Arc`.
 const SLOT: usize = 8 + 16;
 
 /// What an allocation of so many octets takes: a header of 8, all in steps of 16 and 32 at least (glibc, musl alike).
 fn heap(octets: usize) -> usize {
     if octets == 0 { 0 } else { (octets + 8).next_multiple_of(16).max(32) }
+}
+
+/// What a list takes that is too long to stand in the value it belongs to.
+fn spilled<A: Array>(list: &SmallVec<A>) -> usize {
+    if list.spilled() { heap(size_of_val(&**list)) } else { 0 }
 }
 
 /// A value on its own, behind an `Arc` in a slot.
@@ -33,7 +39,7 @@ impl Weigh for Service {
             Some(Backing::Name(name, _)) => heap(name.len()),
             Some(Backing::Headless | Backing::Nothing) | None => 0,
         };
-        own::<Service>() + TAG + heap(self.owner.len()) + heap(size_of_val(&*self.slices)) + backing
+        own::<Service>() + TAG + spilled(&self.owner) + spilled(&self.slices) + backing
     }
 }
 
@@ -74,7 +80,7 @@ impl Weigh for Namespace {
 impl Addresses {
     /// Octets on the heap.
     pub fn bytes(&self) -> usize {
-        heap(4 * self.v4().len() + 16 * self.v6().len())
+        spilled(&self.octets)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{FULL, Writer, retag};
 use crate::index::entry::{self, Backing, Definition, Service};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl Writer {
@@ -30,7 +31,7 @@ impl Writer {
             self.remark(FULL.into());
             return None;
         };
-        let (owner, slices) = (owner.into(), Box::default());
+        let (owner, slices) = (owner.into(), SmallVec::new());
         self.index
             .services
             .set(slot, Some(Arc::new(Service { owner, namespace, definition: None, slices, overlap: false })));

@@ -2,6 +2,7 @@
 
 use super::{Writer, retag};
 use crate::index::entry::{Service, Slice};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl Writer {
@@ -31,18 +32,18 @@ impl Writer {
         if known && (old.overlap || !overlaps) {
             return;
         }
-        let mut slices = old.slices.to_vec();
+        let mut slices = old.slices.clone();
         if !known {
             slices.push(slice);
         }
         let overlap = overlaps || old.overlap;
-        let service_value = Service { slices: slices.into(), overlap, ..old.with_definition(old.definition.clone()) };
+        let service_value = Service { slices, overlap, ..old.with_definition(old.definition.clone()) };
         self.publish_service(service, service_value);
     }
 
     fn detach(&mut self, service: u32, slice: u32) {
         let Some(old) = self.index.services.get_full(service) else { return };
-        let slices: Box<[u32]> = old.slices.iter().copied().filter(|&s| s != slice).collect();
+        let slices: SmallVec<_> = old.slices.iter().copied().filter(|&s| s != slice).collect();
         let overlap = old.overlap && slices.len() > 1;
         let service_value = Service { slices, overlap, ..old.with_definition(old.definition.clone()) };
         self.publish_service(service, service_value);

@@ -112,6 +112,7 @@ fn udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    batch::set_fragments(socket.as_fd(), false)?;
     // Less than asked for is no error: the system has its limits.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     if address.ip().is_unspecified() {

@@ -117,7 +117,7 @@ impl UdpServer {
         let mut from = 0;
         while from < n {
             let reply = |i: usize| octets.get(replies[i].clone()).filter(|reply| !reply.is_empty());
-            let mut send = || batch.send(self.socket.as_fd(), &mut from, n, reply);
+            let mut send = || batch.send(self.socket.as_fd(), &mut from, n, reply, metrics::unsent);
             if self.socket.try_io(Interest::WRITABLE, &mut send).is_err() && self.socket.writable().await.is_err() {
                 return;
             }

@@ -57,6 +57,9 @@ impl<'a> NameRef<'a> {
     /// What stands in front of `zone`, in octets, where this name is `zone` or below it. Case matters.
     pub fn below(self, zone: NameRef<'_>) -> Option<usize> {
         let prefix = self.0.len().checked_sub(zone.0.len())?;
+        if zone.is_root() {
+            return Some(prefix);
+        }
         if self.0[prefix..] != *zone.0 {
             return None;
         }

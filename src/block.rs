@@ -1,10 +1,12 @@
 //! From server blocks to chains: sets up every directive of every block, and gathers all mistakes.
 
+use crate::hints;
+use crate::output;
 use crate::plugins::{Row, Table};
 use api::corefile::{ConfigError, ServerBlock, Token};
 use api::http::Mount;
 use api::services::Metadata;
-use api::setup::{Block, Farewell, Filter, Gate, Options, World};
+use api::setup::{Advice, Block, Farewell, Filter, Gate, Options, Purpose, World};
 use api::task::Tasks;
 use api::{Chain, Name, Panics, Setup, Site};
 use std::net::SocketAddr;
@@ -43,31 +45,92 @@ pub struct Draft {
     pub addresses: Arc<OnceLock<Vec<SocketAddr>>>,
     /// Filled with the places where queries for the block come in.
     pub sites: Arc<OnceLock<Vec<Site>>>,
+    /// What looks for what works and surprises.
+    pub advice: Vec<Advice>,
+    /// What is wrong with its directives.
+    pub state: State,
+}
+
+/// What is wrong with the directives of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Nothing.
+    Sound,
+    /// Something that leaves what it listens on and answers to as it is.
+    Broken,
+    /// Something that decides what it listens on or answers to.
+    Unclear,
+}
+
+/// The directives that decide which queries a block gets, beside its keys.
+const DECIDING: [&str; 2] = ["bind", "view"];
+
+/// What was set up, and what is wrong with it.
+#[derive(Default)]
+pub struct Drafts {
+    /// All blocks, in their order.
+    pub drafts: Vec<Draft>,
+    /// All mistakes, the one that CoreDNS would report first.
+    pub mistakes: Vec<ConfigError>,
+    /// What directives have warned of; gathered for [`Purpose::Check`], otherwise they are in the log.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// Sets up all directives: in the order of the table, and for each of them block by block, as CoreDNS does.
-///
-/// # Errors
-/// All mistakes, the one that CoreDNS would report first.
-pub fn build(table: &Table, blocks: &[ServerBlock], world: &World) -> Result<Vec<Draft>, Vec<ConfigError>> {
+pub fn build(table: &Table, blocks: &[ServerBlock], world: &World) -> Drafts {
     let mut drafts: Vec<Block> = blocks.iter().map(|b| Block::new(keys(b), zones(b))).collect();
-    let mut mistakes = Vec::new();
+    let mut states = vec![State::Sound; blocks.len()];
+    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     for row in &table.0 {
-        for (block, draft) in blocks.iter().zip(&mut drafts) {
-            if let Some(tokens) = block.directive(row.name())
-                && let Err(e) = set_up(row, tokens, draft, world)
-            {
-                mistakes.push(e);
-                if mistakes.len() >= MAX_MISTAKES {
-                    return Err(mistakes);
-                }
+        for ((block, draft), state) in blocks.iter().zip(&mut drafts).zip(&mut states) {
+            let Some(tokens) = block.directive(row.name()) else { continue };
+            if mistakes.len() >= MAX_MISTAKES {
+                break;
+            }
+            if let Err(e) = set_up(row, tokens, draft, world) {
+                mistakes.extend(all_of(table, row, tokens, draft, world, e));
+                let unclear = DECIDING.contains(&row.name()) || *state == State::Unclear;
+                *state = if unclear { State::Unclear } else { State::Broken };
+            }
+            if world.purpose == Purpose::Check {
+                let warned = output::heard().into_iter();
+                warnings.extend(warned.map(|words| ConfigError::bare(tokens.first(), words).coded("set-up")));
             }
         }
     }
-    if mistakes.is_empty() {
-        mistakes = drafts.iter_mut().flat_map(check).take(MAX_MISTAKES).collect();
+    let sound = drafts.iter_mut().zip(&states).filter(|(_, state)| **state == State::Sound);
+    mistakes.extend(sound.flat_map(|(block, _)| check(block)).take(MAX_MISTAKES));
+    let drafts = drafts.into_iter().zip(states).map(|(block, state)| finish(block, state)).collect();
+    Drafts { drafts, mistakes, warnings }
+}
+
+/// The first mistake in a directive and those that show when the line in braces that has it is left out.
+fn all_of(
+    table: &Table,
+    row: &Row,
+    tokens: &[Token],
+    block: &Block,
+    world: &World,
+    first: ConfigError,
+) -> Vec<ConfigError> {
+    let mut tokens = tokens.to_vec();
+    let mut mistakes = vec![hints::of_property(table, row, &tokens, first)];
+    // To look for more of them is for people who look for all; a start says what is needed to mend it.
+    while world.purpose == Purpose::Check
+        && mistakes.len() < MAX_MISTAKES
+        && hints::leave_line_out(&mut tokens, &mistakes[mistakes.len() - 1])
+    {
+        let mut scratch = Block::new(block.keys.clone(), block.zones.clone());
+        scratch.options = block.options.clone();
+        match set_up(row, &tokens, &mut scratch, world) {
+            // What is missing at the end of the braces may have stood in a line that was left out.
+            Err(next) if &*next.word != "}" => {
+                mistakes.push(hints::of_property(table, row, &tokens, next));
+            }
+            _ => break,
+        }
     }
-    if mistakes.is_empty() { Ok(drafts.into_iter().map(finish).collect()) } else { Err(mistakes) }
+    mistakes
 }
 
 /// What is wrong with a block as a whole.
@@ -94,7 +157,7 @@ fn zones(block: &ServerBlock) -> Vec<Name> {
 }
 
 /// The finished block.
-fn finish(block: Block) -> Draft {
+fn finish(block: Block, state: State) -> Draft {
     let panics = if block.options.debug { Panics::End } else { Panics::Catch };
     let chain = Arc::new(Chain::new(block.links, panics));
     let _first = block.chain.set(chain.clone());
@@ -108,5 +171,7 @@ fn finish(block: Block) -> Draft {
         farewells: block.farewells,
         addresses: block.addresses,
         sites: block.sites,
+        advice: block.advice,
+        state,
     }
 }

@@ -1,6 +1,7 @@
 //! From the command line to a running server; what is printed on the way.
 
 use crate::beside;
+use crate::check;
 use crate::cli::{self, Command, Options, Refused};
 use crate::metrics;
 use crate::output;
@@ -27,10 +28,17 @@ pub fn run(table: Table) -> ExitCode {
             output::finish();
             status
         }
+        Ok(Command::Check(options)) => {
+            let checked = check::run(&table, &options);
+            say(&checked.text);
+            ExitCode::from(checked.status)
+        }
         Ok(Command::Version) => say(&format!("{VERSION}\n{}\n", platform())),
         Ok(Command::Plugins) => say(&directives(&table)),
         Ok(Command::Help) => say(&cli::usage(&program)),
+        Ok(Command::CheckHelp) => say(&cli::check_usage(&program)),
         Err(Refused::Flag(text)) => refuse(&format!("{text}\n{}", cli::usage(&program)), 2),
+        Err(Refused::Check(text)) => refuse(&format!("{text}\n{}", cli::check_usage(&program)), 2),
         Err(Refused::Words(text)) => refuse(&text, 1),
     }
 }

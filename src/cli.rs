@@ -10,12 +10,16 @@ use std::fmt::Write;
 pub enum Command {
     /// Serve.
     Serve(Options),
+    /// Look for mistakes in Corefiles.
+    Check(Check),
     /// Print name and version.
     Version,
     /// Print the directives.
     Plugins,
     /// Print the flags.
     Help,
+    /// Print the flags of `check`.
+    CheckHelp,
 }
 
 /// How to serve.
@@ -31,6 +35,41 @@ pub struct Options {
     pub quiet: bool,
     /// How log lines are written (`-log-format`).
     pub log: LogFormat,
+    /// File for the last Corefile that worked (`-fallback`); empty for none.
+    pub fallback: String,
+}
+
+/// What to look for mistakes in, and how to tell them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Corefiles and ConfigMaps; `-` is standard input. At least one.
+    pub files: Vec<String>,
+    /// The configuration with which each is compared (`-against`); empty for none.
+    pub against: String,
+    /// Port of addresses without one (`-dns.port`, `-p`), as written.
+    pub port: String,
+    /// How findings are told (`-format`).
+    pub format: CheckFormat,
+    /// What makes the exit status 1.
+    pub fails: Fails,
+}
+
+/// How findings are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFormat {
+    /// For people, with a picture of the line.
+    Text,
+    /// A JSON object.
+    Json,
+}
+
+/// Which findings are a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fails {
+    /// Mistakes.
+    Mistakes,
+    /// Warnings too (`-strict`).
+    Warnings,
 }
 
 /// How log lines are written.
@@ -49,6 +88,8 @@ pub enum Refused {
     Flag(String),
     /// A word too much: exit status 1.
     Words(String),
+    /// A flag of `check` is wrong: exit status 2, with its usage.
+    Check(String),
 }
 
 /// A flag: its name, the name of its value (empty for a switch), what it does.
@@ -57,6 +98,7 @@ struct Flag(&'static str, &'static str, &'static str);
 const FLAGS: &[Flag] = &[
     Flag("conf", "file", "Corefile to load; \"stdin\" reads it from standard input"),
     Flag("dns.port", "port", "port of server block addresses that name none (default \"53\")"),
+    Flag("fallback", "file", "keeps a copy of the Corefile that works, to start with when the Corefile is broken"),
     Flag("log-format", "format", "how log lines are written: text (default) or json"),
     Flag("p", "port", "the same as -dns.port"),
     Flag("pidfile", "path", "file to write the process ID to"),
@@ -65,81 +107,162 @@ const FLAGS: &[Flag] = &[
     Flag("version", "", "show the version and exit"),
 ];
 
+const CHECK_FLAGS: &[Flag] = &[
+    Flag("against", "file", "also tell what is different from this Corefile or ConfigMap"),
+    Flag("dns.port", "port", "port of server block addresses that name none (default \"53\")"),
+    Flag("format", "format", "how findings are told: text (default) or json"),
+    Flag("p", "port", "the same as -dns.port"),
+    Flag("strict", "", "warnings are failures too"),
+];
+
 /// Reads the arguments behind the program's name.
 ///
 /// # Errors
 /// A flag that does not exist, has no value or a wrong one; words that are no flags.
 pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Refused> {
-    let mut options =
-        Options { conf: String::new(), port: "53".into(), pidfile: String::new(), quiet: false, log: LogFormat::Text };
+    let mut arguments = arguments.into_iter().peekable();
+    match arguments.next_if(|word| word == "check") {
+        Some(_) => check(arguments).map_err(Refused::Check),
+        None => serve(arguments),
+    }
+}
+
+fn serve(arguments: impl Iterator<Item = String>) -> Result<Command, Refused> {
+    let Some(given) = read(FLAGS, arguments).map_err(Refused::Flag)? else { return Ok(Command::Help) };
+    let mut options = Options {
+        conf: String::new(),
+        port: "53".into(),
+        pidfile: String::new(),
+        quiet: false,
+        log: LogFormat::Text,
+        fallback: String::new(),
+    };
     let (mut version, mut plugins) = (false, false);
-    let mut arguments = arguments.into_iter();
-    while let Some(word) = arguments.next() {
-        let Some(flag) = word.strip_prefix("--").or(word.strip_prefix('-')).filter(|f| !f.is_empty()) else {
-            let terminator = word == "--";
-            let words: Vec<String> = (!terminator).then_some(word).into_iter().chain(arguments).collect();
-            return match words.is_empty() {
-                true => break_off(version, plugins, options),
-                false => Err(Refused::Words(format!("extra command line arguments: [{}]", words.join(" ")))),
-            };
-        };
-        let (name, value) = flag.split_once('=').map_or((flag, None), |(n, v)| (n, Some(v.to_owned())));
-        if name == "h" || name == "help" {
-            return Ok(Command::Help);
-        }
-        let Some(known) = FLAGS.iter().find(|f| f.0 == name) else {
-            return Err(Refused::Flag(format!("flag provided but not defined: -{name}")));
-        };
-        if known.1.is_empty() {
-            let on = switch(name, value.as_deref())?;
-            match name {
-                "plugins" => plugins = on,
-                "quiet" => options.quiet = on,
-                _ => version = on,
-            }
-            continue;
-        }
-        let missing = || Refused::Flag(format!("flag needs an argument: -{name}"));
-        let value = value.or_else(|| arguments.next()).ok_or_else(missing)?;
+    for (name, value) in given.flags {
         match name {
             "conf" => options.conf = value,
+            "fallback" => options.fallback = value,
+            "log-format" => options.log = log_format(&value).map_err(Refused::Flag)?,
             "pidfile" => options.pidfile = value,
-            "log-format" => options.log = log_format(&value)?,
+            "plugins" => plugins = value == ON,
+            "quiet" => options.quiet = value == ON,
+            "version" => version = value == ON,
             _ => options.port = value,
         }
     }
-    break_off(version, plugins, options)
-}
-
-fn break_off(version: bool, plugins: bool, options: Options) -> Result<Command, Refused> {
-    Ok(match () {
-        () if version => Command::Version,
-        () if plugins => Command::Plugins,
-        () => Command::Serve(options),
-    })
-}
-
-/// The value of a switch: on without one, else as Go's `strconv.ParseBool` reads it.
-fn switch(name: &str, value: Option<&str>) -> Result<bool, Refused> {
-    match value {
-        None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        Some(v) => Err(Refused::Flag(format!("invalid boolean value \"{v}\" for -{name}: parse error"))),
+    match given.words[..] {
+        [] if version => Ok(Command::Version),
+        [] if plugins => Ok(Command::Plugins),
+        [] => Ok(Command::Serve(options)),
+        _ => Err(Refused::Words(format!("extra command line arguments: [{}]", given.words.join(" ")))),
     }
 }
 
-fn log_format(value: &str) -> Result<LogFormat, Refused> {
+fn check(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let Some(given) = read(CHECK_FLAGS, arguments)? else { return Ok(Command::CheckHelp) };
+    let mut check = Check {
+        files: given.words,
+        against: String::new(),
+        port: "53".into(),
+        format: CheckFormat::Text,
+        fails: Fails::Mistakes,
+    };
+    for (name, value) in given.flags {
+        match name {
+            "against" => check.against = value,
+            "format" => check.format = check_format(&value)?,
+            "strict" => check.fails = if value == ON { Fails::Warnings } else { Fails::Mistakes },
+            _ => check.port = value,
+        }
+    }
+    if check.files.is_empty() {
+        check.files.push("Corefile".into());
+    }
+    Ok(Command::Check(check))
+}
+
+/// What arguments say.
+struct Given {
+    /// The flags with their values; that of a switch is [`ON`] or something else.
+    flags: Vec<(&'static str, String)>,
+    /// The words behind the flags.
+    words: Vec<String>,
+}
+
+/// Splits arguments into flags and what follows; `None` where help is wanted.
+fn read(flags: &'static [Flag], arguments: impl Iterator<Item = String>) -> Result<Option<Given>, String> {
+    let mut arguments = arguments;
+    let mut given = Given { flags: Vec::new(), words: Vec::new() };
+    while let Some(word) = arguments.next() {
+        let Some(flag) = word.strip_prefix("--").or(word.strip_prefix('-')).filter(|f| !f.is_empty()) else {
+            let terminator = word == "--";
+            given.words = (!terminator).then_some(word).into_iter().chain(arguments).collect();
+            break;
+        };
+        let (name, value) = flag.split_once('=').map_or((flag, None), |(n, v)| (n, Some(v.to_owned())));
+        if name == "h" || name == "help" {
+            return Ok(None);
+        }
+        let Some(known) = flags.iter().find(|f| f.0 == name) else {
+            return Err(format!("flag provided but not defined: -{name}"));
+        };
+        let value = match known.1.is_empty() {
+            true => switch(name, value.as_deref())?.to_owned(),
+            false => {
+                let missing = || format!("flag needs an argument: -{name}");
+                value.or_else(|| arguments.next()).ok_or_else(missing)?
+            }
+        };
+        given.flags.push((known.0, value));
+    }
+    Ok(Some(given))
+}
+
+/// The value of a switch that is on.
+const ON: &str = "true";
+
+/// The value of a switch: on without one, else as Go's `strconv.ParseBool` reads it.
+fn switch(name: &str, value: Option<&str>) -> Result<&'static str, String> {
+    match value {
+        None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(ON),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok("false"),
+        Some(v) => Err(format!("invalid boolean value \"{v}\" for -{name}: parse error")),
+    }
+}
+
+fn log_format(value: &str) -> Result<LogFormat, String> {
     match value {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        v => Err(Refused::Flag(format!("invalid value \"{v}\" for flag -log-format: text or json expected"))),
+        v => Err(format!("invalid value \"{v}\" for flag -log-format: text or json expected")),
+    }
+}
+
+fn check_format(value: &str) -> Result<CheckFormat, String> {
+    match value {
+        "text" => Ok(CheckFormat::Text),
+        "json" => Ok(CheckFormat::Json),
+        v => Err(format!("invalid value \"{v}\" for flag -format: text or json expected")),
     }
 }
 
 /// The flags, for people.
 pub fn usage(program: &str) -> String {
-    let mut text = format!("Usage of {program}:\n");
-    for Flag(name, value, help) in FLAGS {
+    let check = format!("\n{program} check looks for mistakes in a Corefile: {program} check -help\n");
+    format!("Usage of {program}:\n") + &listed(FLAGS) + &check
+}
+
+/// The flags of `check`, for people.
+pub fn check_usage(program: &str) -> String {
+    let words = "Looks for mistakes in Corefiles, and ConfigMaps with one: opens no socket, asks nobody, writes nothing.\n\
+                 FILE is ./Corefile by default, \"-\" is standard input.\n\
+                 Exit status: 0 without mistakes, 1 with some, 2 for wrong flags.\n";
+    format!("Usage of {program} check: {program} check [flags] [FILE...]\n{words}") + &listed(CHECK_FLAGS)
+}
+
+fn listed(flags: &[Flag]) -> String {
+    let mut text = String::new();
+    for Flag(name, value, help) in flags {
         let gap = if value.is_empty() { "" } else { " " };
         let _ = writeln!(text, "  -{name}{gap}{value}\n    \t{help}");
     }
@@ -163,6 +286,29 @@ mod tests {
         assert_eq!(parsed("-version"), Ok(Command::Version));
         assert_eq!(parsed("-plugins -quiet"), Ok(Command::Plugins));
         assert_eq!(parsed("-h"), Ok(Command::Help));
+    }
+
+    #[test]
+    fn check_has_flags_of_its_own() {
+        let check = |line: &str| match parsed(line) {
+            Ok(Command::Check(check)) => check,
+            other => panic!("{line}: {other:?}"),
+        };
+        let plain = check("check");
+        assert_eq!((plain.files, plain.port.as_str(), plain.fails), (vec!["Corefile".into()], "53", Fails::Mistakes));
+        let all = check("check -format json -strict -p=1053 -against old - new");
+        assert_eq!(
+            (all.files, all.format, all.fails),
+            (vec!["-".into(), "new".into()], CheckFormat::Json, Fails::Warnings)
+        );
+        assert_eq!((all.port.as_str(), all.against.as_str()), ("1053", "old"));
+        assert_eq!(parsed("check -help"), Ok(Command::CheckHelp));
+        for (line, words) in [
+            ("check -quiet", "flag provided but not defined: -quiet"),
+            ("check -format xml", "invalid value \"xml\" for flag -format: text or json expected"),
+        ] {
+            assert_eq!(parsed(line), Err(Refused::Check(words.into())));
+        }
     }
 
     #[test]

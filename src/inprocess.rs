@@ -106,7 +106,7 @@ impl InProcess {
 }
 
 /// There is no file to read again.
-struct Never;
+pub(crate) struct Never;
 
 impl Reload for Never {
     fn running(&self) -> String {

@@ -1,12 +1,13 @@
 //! One generation of the configuration: its listeners and blocks, what it runs in the background, what it leaves to the next.
 
-use crate::block::{self, Built, Draft, MAX_MISTAKES};
+use crate::advice;
+use crate::block::{self, Built, Draft, Drafts, MAX_MISTAKES, State};
 use crate::plugins::Table;
 use crate::route::Router;
 use crate::sockets::Place;
 use api::corefile::{self, Claim, ConfigError, Corefile, ServerBlock, Transport};
 use api::http::Mount;
-use api::setup::{Farewell, Gate, Timeouts, World};
+use api::setup::{Farewell, Gate, Purpose, Timeouts, World};
 use api::task::{Carried, Tasks};
 use api::{Name, Site};
 use std::collections::BTreeMap;
@@ -33,6 +34,16 @@ pub struct Instance {
     pub stacktrace: bool,
     /// The hash of the configuration, in hex.
     pub hash: String,
+}
+
+/// A configuration and what is to be said of it.
+pub struct Examined {
+    /// What was set up; to be served only without mistakes.
+    pub instance: Instance,
+    /// All mistakes, the one that CoreDNS would report first.
+    pub mistakes: Vec<ConfigError>,
+    /// What directives have warned of, and what works and surprises; gathered for [`api::setup::Purpose::Check`].
+    pub warnings: Vec<ConfigError>,
 }
 
 /// One address and the blocks behind it.
@@ -64,11 +75,17 @@ impl Instance {
     ///
     /// # Errors
     /// All mistakes in it.
-    pub fn build(table: &Table, corefile: &Corefile, mut world: World) -> Result<Instance, Vec<ConfigError>> {
+    pub fn build(table: &Table, corefile: &Corefile, world: World) -> Result<Instance, Vec<ConfigError>> {
+        let Examined { instance, mistakes, .. } = Instance::examine(table, corefile, world);
+        if mistakes.is_empty() { Ok(instance) } else { Err(mistakes) }
+    }
+
+    /// Sets up as much of a configuration as can be, and says all that is wrong with it.
+    pub fn examine(table: &Table, corefile: &Corefile, mut world: World) -> Examined {
         world.words = corefile.blocks.iter().flat_map(ServerBlock::words).cloned().collect();
-        let drafts = block::build(table, &corefile.blocks, &world)?;
-        check_overlaps(&corefile.blocks, &drafts)?;
-        check_transports(&corefile.blocks, &drafts)?;
+        let Drafts { mut drafts, mut mistakes, mut warnings } = block::build(table, &corefile.blocks, &world);
+        mistakes.extend(check_overlaps(&corefile.blocks, &drafts).err().unwrap_or_default());
+        mistakes.extend(check_transports(&corefile.blocks, &drafts));
         let mut listeners: BTreeMap<Place, Gathered> = BTreeMap::new();
         for (block, draft) in corefile.blocks.iter().zip(&drafts) {
             gather(block, draft, &mut listeners);
@@ -84,19 +101,23 @@ impl Instance {
             carried: world.carry.current(),
             hash: corefile.hash(),
         };
+        if world.purpose == Purpose::Check {
+            warnings.extend(advice::all(&mut drafts));
+        }
         for draft in drafts {
             instance.tasks.push(draft.tasks);
             instance.mounts.extend(draft.mounts);
             instance.gates.extend(draft.gates);
             instance.farewells.extend(draft.farewells);
         }
-        Ok(instance)
+        Examined { instance, mistakes, warnings }
     }
 }
 
 /// Refuses keys that claim the same address and zone twice.
 fn check_overlaps(blocks: &[ServerBlock], drafts: &[Draft]) -> Result<(), Vec<ConfigError>> {
-    let claims = blocks.iter().zip(drafts).flat_map(|(block, draft)| {
+    let known = blocks.iter().zip(drafts).filter(|(_, draft)| draft.state != State::Unclear);
+    let claims = known.flat_map(|(block, draft)| {
         let filtered = !draft.built.filters.is_empty();
         block.keys.iter().map(move |key| Claim { key, bind: draft.options.bind.as_deref(), filtered })
     });
@@ -104,16 +125,16 @@ fn check_overlaps(blocks: &[ServerBlock], drafts: &[Draft]) -> Result<(), Vec<Co
 }
 
 /// Refuses keys that would need a transport that is not built. `unix://` needs none: CoreDNS opens no socket for it.
-fn check_transports(blocks: &[ServerBlock], drafts: &[Draft]) -> Result<(), Vec<ConfigError>> {
+fn check_transports(blocks: &[ServerBlock], drafts: &[Draft]) -> Vec<ConfigError> {
     let served =
         blocks.iter().zip(drafts).filter(|(_, draft)| draft.options.bind.as_ref().is_none_or(|b| !b.is_empty()));
-    let mistakes: Vec<ConfigError> = served
+    served
         .flat_map(|(block, _)| &block.keys)
         .filter(|key| !matches!(key.transport, Transport::Dns | Transport::Unix))
         .take(MAX_MISTAKES)
         .map(|key| ConfigError::at(&key.token, format!("transport '{}' is not supported yet", key.transport.name())))
-        .collect();
-    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+        .map(|mistake| mistake.coded("not-supported"))
+        .collect()
 }
 
 /// Enters the zones of a block at the listeners that they are served on.

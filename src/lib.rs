@@ -18,10 +18,13 @@
 //! background work ([`tasks`]), sockets ([`sockets`]), workers: [`boot`] and [`running`], which also reloads and stops.
 
 mod admit;
+mod advice;
 mod beside;
 mod block;
 mod boot;
+mod check;
 mod cli;
+mod hints;
 mod http;
 pub mod inprocess;
 mod instance;

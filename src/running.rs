@@ -98,22 +98,18 @@ impl Reload for Control {
 impl Control {
     /// Reads and sets up the configuration, with the state that the one `before` leaves.
     fn build(self: &Arc<Self>, clock: Clock, before: &[Arc<Carried>]) -> Result<Instance, String> {
-        let corefile = self.origin.parse(&self.table).map_err(|e| self.with_mistakes_of_setup(e, clock.clone()))?;
+        let (corefile, mut mistakes) = self.origin.read(&self.table)?;
+        if !mistakes.is_empty() {
+            // What set-up finds in the rest of it is told too, so that all is told at once.
+            let world = World::new(clock, Carry::default(), self.clone()).to_check();
+            mistakes.extend(Instance::examine(&self.table, &corefile, world).mistakes);
+            return Err(source::lines(&mistakes));
+        }
         for warning in &corefile.warnings {
             tracing::warn!("{warning}");
         }
         let world = World::new(clock, Carry::from_before(before), self.clone());
         Instance::build(&self.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))
-    }
-
-    /// Adds what set-up finds in the rest of a configuration that has directives which do not exist, so that all is told at once.
-    fn with_mistakes_of_setup(self: &Arc<Self>, found: String, clock: Clock) -> String {
-        let Some(corefile) = self.origin.parse_any() else { return found };
-        let world = World::new(clock, Carry::default(), self.clone());
-        match Instance::build(&self.table, &corefile, world) {
-            Ok(_) => found,
-            Err(more) => format!("{found}\n{}", source::lines(&more)),
-        }
     }
 }
 

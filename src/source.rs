@@ -1,6 +1,7 @@
 //! Where the configuration comes from: a file, standard input, or the built-in default.
 
 use crate::cli::Options;
+use crate::hints;
 use crate::plugins::Table;
 use api::corefile::{ConfigError, Corefile, Source};
 use std::io::{self, IsTerminal, Read};
@@ -50,17 +51,16 @@ impl Origin {
     /// # Errors
     /// It cannot be read, or has mistakes: a line each.
     pub fn parse(&self, table: &Table) -> Result<Corefile, String> {
-        let source = self.source()?;
-        let parsed = self.parse_source(&source, table).map_err(|e| lines(&e))?;
-        match parsed.blocks.is_empty() {
-            true => self.parse_source(&Source::new("", DEFAULT), table).map_err(|e| lines(&e)),
-            false => Ok(parsed),
-        }
+        let (corefile, mistakes) = self.read(table)?;
+        if mistakes.is_empty() { Ok(corefile) } else { Err(lines(&mistakes)) }
     }
 
-    /// The same where directives that do not exist are no mistakes; `None` where there are others. To look for more mistakes.
-    pub fn parse_any(&self) -> Option<Corefile> {
-        Corefile::parse(&self.source().ok()?, &self.port, &|_| true, &|name| std::env::var(name).ok()).ok()
+    /// The same with what can be understood beside mistakes.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, table: &Table) -> Result<(Corefile, Vec<ConfigError>), String> {
+        Ok(parse(&self.source()?, &self.port, table))
     }
 
     fn source(&self) -> Result<Source, String> {
@@ -69,11 +69,22 @@ impl Origin {
             Kind::File(file) => read(file),
         }
     }
+}
 
-    fn parse_source(&self, source: &Source, table: &Table) -> Result<Corefile, Vec<ConfigError>> {
-        let known = |name: &str| table.0.iter().any(|row| row.name() == name);
-        Corefile::parse(source, &self.port, &known, &|name| std::env::var(name).ok())
+/// What can be understood of `source`, and the mistakes in it, with hints; without server blocks it is the default.
+pub fn parse(source: &Source, port: &str, table: &Table) -> (Corefile, Vec<ConfigError>) {
+    let known = |name: &str| table.0.iter().any(|row| row.name() == name);
+    let read = |source: &Source| Corefile::read(source, port, &known, &|name| std::env::var(name).ok());
+    let (corefile, mistakes) = read(source);
+    match mistakes.is_empty() && corefile.blocks.is_empty() {
+        true => read(&Source::new("", DEFAULT)),
+        false => (corefile, mistakes.into_iter().map(|e| hints::of_directive(table, e)).collect()),
     }
+}
+
+/// Whether a configuration is the built-in default.
+pub fn is_default(corefile: &Corefile) -> bool {
+    corefile.blocks.iter().flat_map(|block| &block.keys).all(|key| key.token.file.is_empty())
 }
 
 /// Mistakes as they are printed: a line each.
@@ -81,7 +92,11 @@ pub fn lines(mistakes: &[ConfigError]) -> String {
     mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn read(file: &str) -> Result<Source, String> {
+/// Reads a Corefile.
+///
+/// # Errors
+/// In CoreDNS's words.
+pub fn read(file: &str) -> Result<Source, String> {
     let failed = |e: io::Error| format!("loading Caddyfile via flag: open {file}: {}", api::os_words(&e));
     let path = clean(Path::new(file));
     if path.is_dir() {
@@ -104,7 +119,11 @@ fn clean(path: &Path) -> PathBuf {
     out
 }
 
-fn stdin() -> Result<Source, String> {
+/// Reads a Corefile from standard input.
+///
+/// # Errors
+/// It cannot be read.
+pub fn stdin() -> Result<Source, String> {
     let text = bounded(io::stdin().lock()).map_err(|e| format!("cannot read standard input: {}", api::os_words(&e)))?;
     Ok(Source::new("stdin", &text))
 }

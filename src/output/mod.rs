@@ -4,8 +4,10 @@
 //! directive `log`). The system around the process adds the time to text lines.
 
 mod buffer;
+mod heard;
 
 pub use buffer::{collect, finish};
+pub use heard::{heard, listen};
 
 use crate::cli::LogFormat;
 use api::{Clock, lines};

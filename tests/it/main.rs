@@ -1,6 +1,7 @@
 //! The whole daemon from outside, and the shape of the tree.
 //!
 //! - `allocations`: what an answer allocates;
+//! - `check`: `poddns check` in dialogues;
 //! - `derived`: manifests without EndpointSlices;
 //! - `freshness`: an API server that goes away and comes back without its history;
 //! - `golden`: plays the recordings of `tests/golden` against the daemon, one test per family;
@@ -13,6 +14,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests have their own clock and tasks")]
 
 mod allocations;
+mod check;
 mod derived;
 mod differences;
 mod freshness;

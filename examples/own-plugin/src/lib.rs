@@ -4,7 +4,7 @@ use api::corefile::ConfigError;
 use api::{Name, Owner, Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Setup, Step};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "hello", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "hello", properties: &[], metrics: &[], setup };
 
 /// TTL of the greeting, in seconds.
 const TTL: u32 = 60;

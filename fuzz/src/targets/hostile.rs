@@ -37,6 +37,7 @@ thread_local! {
 
 /// In the place of `forward`.
 static PLUGIN: PluginDef = PluginDef {
+    properties: &[],
     name: "upstream",
     metrics: &[],
     setup: |setup: &mut Setup<'_>| {

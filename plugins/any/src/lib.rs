@@ -4,7 +4,7 @@ use api::corefile::ConfigError;
 use api::{Owner, Plugin, PluginDef, Query, RecordType, Result, Section, Setup, Step};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "any", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "any", properties: &[], metrics: &[], setup };
 
 /// TTL of the answer, in seconds (CoreDNS's value).
 const TTL: u32 = 8482;

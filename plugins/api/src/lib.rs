@@ -136,6 +136,8 @@ pub type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Step>> + Send + 'a>>;
 pub struct PluginDef {
     /// The directive in the Corefile; also crate, folder, metric subsystem and log prefix.
     pub name: &'static str,
+    /// What may begin a line of its block in braces: for what is said of one that is misspelt.
+    pub properties: &'static [&'static str],
     /// Its metrics: those without labels are on the page from the start, whether or not the directive is used.
     pub metrics: &'static [&'static dyn metrics::Metric],
     /// Reads every line of the directive in one server block.

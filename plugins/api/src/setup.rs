@@ -49,6 +49,8 @@ pub struct Block {
     pub metadata: Option<Arc<dyn Metadata>>,
     /// What is looked at once all directives are set up, and no mistake was found in them.
     pub checks: Vec<Check>,
+    /// What looks at the block as a whole for what works and surprises; for `poddns check`.
+    pub advice: Vec<Advice>,
     /// The finished chain, for those who look at it later.
     pub chain: ChainHandle,
     /// The addresses on which the block listens, once its sockets are open.
@@ -66,8 +68,30 @@ pub type Gate = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub type Farewell = Box<dyn FnOnce() -> Gate + Send>;
 /// Says what is wrong with a block as a whole, given its plugins.
 pub type Check = Box<dyn FnOnce(&[Link]) -> Result<(), ConfigError>>;
+/// Says what works and surprises, given what surrounds a directive.
+pub type Advice = Box<dyn FnOnce(&Around<'_>) -> Option<ConfigError>>;
 /// Says whether a server block answers a query.
 pub type Filter = Box<dyn Fn(&mut Query) -> Result<bool> + Send + Sync>;
+
+/// What surrounds a directive once everything is set up.
+pub struct Around<'a> {
+    /// The plugins of its block.
+    pub links: &'a [Link],
+    /// Where queries for its block come in.
+    pub sites: &'a [Site],
+    /// Whether a query for a name comes to its block where it comes in at one of these places.
+    pub reaches: &'a dyn Fn(&Name) -> bool,
+}
+
+/// What a configuration is set up for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// To be served.
+    Serve,
+    /// To look for mistakes: nobody is asked over the network, nothing is written, and what only a machine of the cluster has
+    /// may be missing.
+    Check,
+}
 
 /// What directives change about a server block; shared listeners merge those of their blocks.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +135,8 @@ pub struct World {
     pub carry: Carry,
     /// The daemon's part of a reload.
     pub reload: Arc<dyn Reload>,
+    /// What it is for.
+    pub purpose: Purpose,
     /// All words in the server blocks of the Corefile.
     pub words: Vec<Arc<str>>,
     shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
@@ -119,7 +145,12 @@ pub struct World {
 impl World {
     /// What a generation begins with; `carry` is that of the generation before it.
     pub fn new(clock: Clock, carry: Carry, reload: Arc<dyn Reload>) -> World {
-        World { clock, carry, reload, words: Vec::new(), shared: Mutex::default() }
+        World { clock, carry, reload, purpose: Purpose::Serve, words: Vec::new(), shared: Mutex::default() }
+    }
+
+    /// The same for [`Purpose::Check`].
+    pub fn to_check(self) -> World {
+        World { purpose: Purpose::Check, ..self }
     }
 }
 
@@ -138,6 +169,7 @@ impl Block {
             filters: Vec::new(),
             metadata: None,
             checks: Vec::new(),
+            advice: Vec::new(),
             chain: ChainHandle::default(),
             addresses: Arc::default(),
             sites: Arc::default(),
@@ -222,6 +254,17 @@ impl<'a> Setup<'a> {
     /// Looks at the block's plugins when all directives are set up: for what needs another plugin, also one below.
     pub fn check(&mut self, check: impl FnOnce(&[Link]) -> Result<(), ConfigError> + 'static) {
         self.block.checks.push(Box::new(check));
+    }
+
+    /// Looks at what surrounds the directive when everything is set up, for what works and surprises: a warning of `poddns check`,
+    /// which a server does not log.
+    pub fn advise(&mut self, advice: impl FnOnce(&Around<'_>) -> Option<ConfigError> + 'static) {
+        self.block.advice.push(Box::new(advice));
+    }
+
+    /// What the configuration is set up for.
+    pub fn purpose(&self) -> Purpose {
+        self.world.purpose
     }
 
     /// Puts a page on an HTTP endpoint.

@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "autopath", metrics: METRICS, setup: setup::setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "autopath", properties: &[], metrics: METRICS, setup: setup::setup };
 
 const METRICS: &[&dyn Metric] = &[&FOUND];
 

@@ -5,7 +5,10 @@ use api::{PluginDef, Setup};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The directive. It adds no plugin: the server opens the sockets.
-pub static PLUGIN: PluginDef = PluginDef { name: "bind", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "bind", properties: PROPERTIES, metrics: &[], setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["except"];
 
 /// Adds up the addresses of all lines, each without what its block excepts.
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {

@@ -4,7 +4,7 @@ use api::corefile::{ConfigError, Cursor};
 use api::{Plugin, PluginDef, Query, Result, Setup, Step, gotext};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "bufsize", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "bufsize", properties: &[], metrics: &[], setup };
 
 /// The size without an argument: fits into any path's packets (DNS Flag Day 2020).
 const DEFAULT: u16 = 1232;

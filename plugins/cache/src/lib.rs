@@ -31,7 +31,12 @@ use table::Key;
 use tokio::time::timeout;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: DIRECTIVE, metrics: metrics::ALL, setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: DIRECTIVE, properties: PROPERTIES, metrics: metrics::ALL, setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] =
+    &["success", "denial", "servfail", "disable", "keepttl", "prefetch", "serve_stale", "serve_stale_policy"];
 
 const DIRECTIVE: &str = "cache";
 

@@ -6,7 +6,7 @@ use api::{Plugin, PluginDef, Query, Result, Setup, Step};
 use std::time::Duration;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "cancel", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "cancel", properties: &[], metrics: &[], setup };
 
 /// Clients give up after five seconds (resolv.conf(5)): there is no need to go on after that.
 const DEFAULT: Duration = Duration::from_millis(5001);

@@ -4,7 +4,7 @@ use api::corefile::ConfigError;
 use api::{Class, Owner, Plugin, PluginDef, Query, RecordType, Result, Section, Setup, Step};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "chaos", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "chaos", properties: &[], metrics: &[], setup };
 
 /// Octets of the longest character string (RFC 1035 3.3).
 const MAX_TEXT: usize = 255;

@@ -4,7 +4,7 @@ use api::corefile::ConfigError;
 use api::{PluginDef, Result, Setup};
 
 /// The directive. It adds no plugin: the server knows what to do.
-pub static PLUGIN: PluginDef = PluginDef { name: "debug", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "debug", properties: &[], metrics: &[], setup };
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();

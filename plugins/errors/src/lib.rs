@@ -8,7 +8,10 @@ use consolidate::Pattern;
 use std::sync::Arc;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "errors", metrics: &[], setup: setup::setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "errors", properties: PROPERTIES, metrics: &[], setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["stacktrace", "consolidate", "ede"];
 
 /// Logs the error that a plugin below left in the reply, or counts it with others of its kind.
 struct Errors {

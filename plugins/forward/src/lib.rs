@@ -51,7 +51,33 @@ use together::{Key, Role, Together};
 use upstream::Upstream;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "forward", metrics: metrics::ALL, setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "forward", properties: PROPERTIES, metrics: metrics::ALL, setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &[
+    "except",
+    "force_tcp",
+    "prefer_udp",
+    "policy",
+    "source_address",
+    "resolver",
+    "failfast_all_unhealthy_upstreams",
+    "health_check",
+    "next",
+    "next_on_nodata",
+    "failover",
+    "expire",
+    "max_age",
+    "read_timeout",
+    "max_fails",
+    "max_connect_attempts",
+    "max_idle_conns",
+    "max_concurrent",
+    "tls",
+    "tls_servername",
+    "doh_method",
+];
 
 /// One stanza.
 #[derive(Debug)]

@@ -5,16 +5,25 @@ use api::corefile::value::split_host_port;
 use api::gotext::quote;
 use api::{Clock, Name, task};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 /// Who is asked for the addresses of hosts.
 pub struct Resolvers {
-    /// In this order; nobody is named: the system.
-    asked: Vec<String>,
+    asked: Asked,
     clock: Clock,
     /// When the last one is given up.
     until: Instant,
+}
+
+/// Who knows the addresses.
+enum Asked {
+    /// The system.
+    System,
+    /// These, in this order.
+    These(Vec<String>),
+    /// Nobody: any name has a stand-in for an address.
+    Nobody,
 }
 
 /// How long all names of a stanza may take.
@@ -25,10 +34,15 @@ const SYSTEM: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Resolvers {
-    /// These resolvers, for the names of one stanza.
+    /// These resolvers, for the names of one stanza; the system, if there are none.
     pub fn new(asked: &[String], clock: Clock) -> Resolvers {
-        let until = clock.now() + LIMIT;
-        Resolvers { asked: asked.to_vec(), clock, until }
+        let asked = if asked.is_empty() { Asked::System } else { Asked::These(asked.to_vec()) };
+        Resolvers { asked, until: clock.now() + LIMIT, clock }
+    }
+
+    /// For a configuration that is looked at and not served: names are not looked up.
+    pub fn nobody(clock: Clock) -> Resolvers {
+        Resolvers { asked: Asked::Nobody, until: clock.now(), clock }
     }
 
     /// The addresses of a host, of both families.
@@ -36,7 +50,11 @@ impl Resolvers {
     /// # Errors
     /// There are none, in CoreDNS's words.
     pub fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
-        if self.asked.is_empty() { self.ask_system(name) } else { self.ask_resolvers(name) }
+        match &self.asked {
+            Asked::System => self.ask_system(name),
+            Asked::These(resolvers) => self.ask_resolvers(resolvers, name),
+            Asked::Nobody => Ok(vec![Ipv4Addr::UNSPECIFIED.into()]),
+        }
     }
 
     fn ask_system(&self, name: &str) -> Result<Vec<IpAddr>, String> {
@@ -53,11 +71,11 @@ impl Resolvers {
         Ok(each_once(found.map_err(|_| unknown())?))
     }
 
-    fn ask_resolvers(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+    fn ask_resolvers(&self, resolvers: &[String], name: &str) -> Result<Vec<IpAddr>, String> {
         let none = |why: &str| format!("no addresses found for {}{why}", quote(name));
         let question = Name::from_text(name).map_err(|e| none(&format!(": {e}")))?;
         let mut why = String::new();
-        for resolver in &self.asked {
+        for resolver in resolvers {
             let until = self.until.min(self.clock.now() + PATIENCE);
             let asking = |to| Asking { resolver: to, name: question.as_ref(), clock: &self.clock, until };
             match address(resolver).and_then(|to| lookup::addresses(&asking(to))) {

@@ -13,6 +13,7 @@ use crate::{Forward, Protocol};
 use api::corefile::value::{names, split_host_port, zones};
 use api::corefile::{ConfigError, Cursor, Transport};
 use api::gotext::{GoDuration, parse_int, parse_uint, quote};
+use api::setup::Purpose;
 use api::{Name, Rcode, Setup};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
@@ -115,7 +116,7 @@ impl Stanza {
             return Err(c.bare(format!("max_age ({max_age}) must not be less than expire ({expire})")));
         }
         (stanza.targets, stanza.arguments) =
-            target::targets(&to, &Resolvers::new(&stanza.resolvers, setup.clock())).map_err(|why| c.bare(why))?;
+            target::targets(&to, &resolvers_of(&stanza, setup)).map_err(|why| c.bare(why))?;
         stanza.one_name().map_err(|why| c.bare(why))?;
         for Target { label, address, .. } in &stanza.targets {
             if let Err(why) = address {
@@ -288,6 +289,14 @@ impl Stanza {
             clock: setup.clock(),
             metrics: Directive::new(),
         })
+    }
+}
+
+/// Who is asked for the addresses of upstreams.
+fn resolvers_of(stanza: &Stanza, setup: &Setup<'_>) -> Resolvers {
+    match setup.purpose() {
+        Purpose::Serve => Resolvers::new(&stanza.resolvers, setup.clock()),
+        Purpose::Check => Resolvers::nobody(setup.clock()),
     }
 }
 

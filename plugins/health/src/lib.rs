@@ -7,7 +7,11 @@ use api::PluginDef;
 use api::metrics::{CounterFamily, HistogramFamily, Metric, Unit};
 
 /// The directive. It adds no plugin: it shows a page, asks for it now and then, and holds up the end.
-pub static PLUGIN: PluginDef = PluginDef { name: "health", metrics: METRICS, setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "health", properties: PROPERTIES, metrics: METRICS, setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["lameduck"];
 
 const METRICS: &[&dyn Metric] = &[&DURATION, &FAILURES];
 

@@ -12,7 +12,11 @@ use std::sync::Arc;
 use table::Table;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "hosts", metrics: METRICS, setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "hosts", properties: PROPERTIES, metrics: METRICS, setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["fallthrough", "fallthrough_unsupported", "no_reverse", "ttl", "reload"];
 
 const METRICS: &[&dyn Metric] = &[&ENTRIES, &RELOADED];
 

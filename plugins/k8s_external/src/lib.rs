@@ -18,7 +18,11 @@ use std::sync::Arc;
 use zones::{Place, Zone, Zones};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "k8s_external", metrics: &[], setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "k8s_external", properties: PROPERTIES, metrics: &[], setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["ttl", "apex", "headless", "fallthrough"];
 
 /// The directive in one server block.
 struct Outside {

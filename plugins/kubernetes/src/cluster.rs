@@ -140,6 +140,11 @@ impl Writers {
 }
 
 impl Config {
+    /// Whether the cluster is the one that the server is to be a pod of.
+    pub fn is_in_cluster(&self) -> bool {
+        matches!(&self.source, Source::Api { place: Place::InCluster, .. })
+    }
+
     fn manifests(&self, paths: &[PathBuf]) -> Manifests {
         Manifests { paths: paths.to_vec(), config: self.clone() }
     }

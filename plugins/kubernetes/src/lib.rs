@@ -36,7 +36,33 @@ use std::sync::Arc;
 use zones::{Zone, Zones};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "kubernetes", metrics: metrics::ALL, setup: setup::set_up };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "kubernetes", properties: PROPERTIES, metrics: metrics::ALL, setup: setup::set_up };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &[
+    "endpoint",
+    "tls",
+    "kubeconfig",
+    "manifests",
+    "snapshot",
+    "apiserver_qps",
+    "apiserver_burst",
+    "apiserver_max_inflight",
+    "resync",
+    "namespaces",
+    "labels",
+    "namespace_labels",
+    "pods",
+    "endpoint_pod_names",
+    "noendpoints",
+    "ttl",
+    "fallthrough",
+    "ignore",
+    "startup_timeout",
+    "multicluster",
+    "zonal",
+];
 
 /// The directive in one server block.
 struct Kubernetes {

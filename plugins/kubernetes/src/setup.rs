@@ -8,6 +8,7 @@ use crate::transfer::Copies;
 use crate::zones::Zones;
 use api::corefile::{ConfigError, Cursor, value};
 use api::services::{External, Live, Metadata, SearchPath, Transfer};
+use api::setup::Purpose;
 use api::{Name, Setup, resolvconf};
 use properties::Properties;
 use std::fs::File;
@@ -68,7 +69,12 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let clock = setup.clock();
     // What cannot be connected to is named where the Corefile names it.
     let place = properties.source_at.as_ref().unwrap_or(&directive);
-    let follow = |tasks: &mut _| Cluster::follow(&config, clock, tasks).map_err(|e| place.bare(e));
+    let elsewhere = setup.purpose() == Purpose::Check && config.is_in_cluster();
+    let follow = |tasks: &mut _| match elsewhere {
+        // Only a pod has what is needed to connect.
+        true => Ok(Cluster::empty(&config).0),
+        false => Cluster::follow(&config, clock, tasks).map_err(|e| place.bare(e)),
+    };
     let cluster = setup.carry(&format!("{config:?}"), follow)?;
     setup.gate(cluster::synced(cluster.clone(), properties.startup_timeout));
     let local = local_addresses(setup);

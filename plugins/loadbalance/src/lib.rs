@@ -14,7 +14,11 @@ use std::sync::Arc;
 use weights::Weights;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "loadbalance", metrics: &[], setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "loadbalance", properties: PROPERTIES, metrics: &[], setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["prefer", "reload"];
 
 /// Shuffles the addresses of each section; then those of preferred networks go first.
 struct RoundRobin {

@@ -7,7 +7,11 @@ use api::{NameRef, Owner, Plugin, PluginDef, Query, Rcode, RecordType, Reply, Re
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "local", metrics: METRICS, setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "local", properties: PROPERTIES, metrics: METRICS, setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["localhost_prefix"];
 
 const METRICS: &[&dyn Metric] = &[&REQUESTS];
 

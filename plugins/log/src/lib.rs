@@ -9,7 +9,10 @@ use format::Format;
 use std::cell::RefCell;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "log", metrics: &[], setup: setup::setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "log", properties: PROPERTIES, metrics: &[], setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["class"];
 
 /// Logs queries when their replies come by.
 struct Log {

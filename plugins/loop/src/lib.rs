@@ -14,7 +14,7 @@ use probe::Way;
 use std::sync::Arc;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "loop", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "loop", properties: &[], metrics: &[], setup };
 
 /// The plugin of a server block.
 struct Loop(Arc<Lookout>);

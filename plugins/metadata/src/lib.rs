@@ -10,7 +10,7 @@ use api::{Name, Plugin, PluginDef, Query, Result, Step};
 use std::sync::Arc;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "metadata", metrics: &[], setup: setup::setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "metadata", properties: &[], metrics: &[], setup: setup::setup };
 
 /// What the plugins of a block know about queries for names in some zones.
 struct Collector {

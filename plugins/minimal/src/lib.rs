@@ -5,7 +5,7 @@ use api::reply::Kind;
 use api::{Clock, Plugin, PluginDef, Query, Result, Section, Setup, Step};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "minimal", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "minimal", properties: &[], metrics: &[], setup };
 
 /// Drops all but the answer from replies that have one.
 struct Minimal(Clock);

@@ -4,7 +4,7 @@ use api::corefile::ConfigError;
 use api::{PluginDef, Setup, gotext};
 
 /// The directive. It adds no plugin: the server opens the sockets.
-pub static PLUGIN: PluginDef = PluginDef { name: "multisocket", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "multisocket", properties: &[], metrics: &[], setup };
 
 /// Sockets that an address can have (CoreDNS's limit).
 const MAX: i64 = 1024;

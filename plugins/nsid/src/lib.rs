@@ -5,7 +5,7 @@ use api::wire::{EdnsOption, edns_options};
 use api::{Edns, Plugin, PluginDef, Query, ReplyOpt, Result, Setup, Step};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "nsid", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "nsid", properties: &[], metrics: &[], setup };
 
 /// Code of the EDNS option (RFC 5001 2.3).
 const NSID: u16 = 3;

@@ -11,7 +11,11 @@ use api::{Clock, Plugin, PluginDef, Query, Result, Step};
 use std::sync::OnceLock;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "prometheus", metrics: METRICS, setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "prometheus", properties: PROPERTIES, metrics: METRICS, setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["runtime_metrics", "tls"];
 
 /// What it has beside [`api::traffic`].
 const METRICS: &[&dyn Metric] = &[&ENABLED, &BUILD];

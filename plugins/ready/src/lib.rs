@@ -9,7 +9,10 @@ use checks::{Checks, Monitor};
 use std::sync::Arc;
 
 /// The directive. It adds no plugin: it shows a page.
-pub static PLUGIN: PluginDef = PluginDef { name: "ready", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "ready", properties: PROPERTIES, metrics: &[], setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["monitor"];
 
 /// Where readiness is told when the Corefile does not say.
 const DEFAULT: &str = ":8181";

@@ -7,7 +7,7 @@ use api::PluginDef;
 use api::metrics::{CounterFamily, GaugeFamily, Metric};
 
 /// The directive. It adds no plugin: it is background work.
-pub static PLUGIN: PluginDef = PluginDef { name: "reload", metrics: METRICS, setup: setup::setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "reload", properties: &[], metrics: METRICS, setup: setup::setup };
 
 const METRICS: &[&dyn Metric] = &[&FAILED, &VERSION];
 

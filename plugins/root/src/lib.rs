@@ -5,7 +5,7 @@ use api::{PluginDef, Setup};
 use std::io::ErrorKind;
 
 /// The directive. It adds no plugin: others ask [`Setup::path`].
-pub static PLUGIN: PluginDef = PluginDef { name: "root", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "root", properties: &[], metrics: &[], setup };
 
 /// Takes the last of all paths.
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {

@@ -17,7 +17,12 @@ use metrics::{Counters, Series};
 use rules::{Rules, Verdict};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "template", metrics: metrics::ALL, setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "template", properties: PROPERTIES, metrics: metrics::ALL, setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] =
+    &["match", "answer", "additional", "authority", "rcode", "ederror", "fallthrough", "upstream", "var", "expr"];
 
 /// The first entry whose class, type, zone, pattern and conditions fit makes the answer.
 struct Templates {

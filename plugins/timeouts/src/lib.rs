@@ -7,7 +7,10 @@ use api::{PluginDef, Setup};
 use std::time::Duration;
 
 /// The directive. It adds no plugin: the server's connections know what to do.
-pub static PLUGIN: PluginDef = PluginDef { name: "timeouts", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "timeouts", properties: PROPERTIES, metrics: &[], setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["read", "write", "idle", "maxtcpqueries"];
 
 /// The longest time-out.
 const MAX: Duration = Duration::from_secs(24 * 60 * 60);

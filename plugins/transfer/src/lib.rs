@@ -21,7 +21,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "transfer", metrics: metrics::ALL, setup: setup::setup };
+pub static PLUGIN: PluginDef =
+    PluginDef { name: "transfer", properties: PROPERTIES, metrics: metrics::ALL, setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["to", "source"];
 
 /// Zone transfers that a server block has under way at the same time; more are refused.
 const MAX_TRANSFERS: usize = 100;

@@ -9,7 +9,10 @@ use api::services::Metadata;
 use api::{Clock, Plugin, PluginDef, Query, Result, Step};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "view", metrics: &[], setup: setup::setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "view", properties: PROPERTIES, metrics: &[], setup: setup::setup };
+
+/// What may begin a line of its block.
+const PROPERTIES: &[&str] = &["expr"];
 
 /// A view of a server block.
 struct View {

@@ -5,7 +5,7 @@ use api::{Owner, Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, S
 use std::net::IpAddr;
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "whoami", metrics: &[], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "whoami", properties: &[], metrics: &[], setup };
 
 /// Answers every question with what it knows of the client, in the additional section.
 struct Whoami;

@@ -93,6 +93,9 @@ async fn run_once(scenario: &Scenario) -> io::Result<(Start, Vec<Option<Value>>)
     if ended && scenario.command.is_none() {
         return Ok((refusal(&world, code(daemon.wait().await?)), Vec::new()));
     }
+    if let Some(said) = world.objection(scenario).await? {
+        return Err(io::Error::other(format!("poddns check, where the server starts: {said}")));
+    }
     sleep(Duration::from_secs_f64(if ended { 0.0 } else { scenario.settle })).await;
     let mut results = Vec::new();
     for step in scenario.steps.iter().flatten() {

@@ -83,6 +83,24 @@ impl World {
             .spawn()
     }
 
+    /// What `poddns check` has against the Corefile, with which the daemon starts; `None` where it is fine.
+    pub(super) async fn objection(&self, scenario: &Scenario) -> io::Result<Option<String>> {
+        if scenario.command.is_some() || scenario.corefile.is_none() || std::env::var_os("PODDNS").is_some() {
+            return Ok(None);
+        }
+        let port = scenario.args.iter().position(|arg| arg == "-dns.port").and_then(|at| scenario.args.get(at + 1));
+        let port = port.map_or_else(|| "53".into(), |port| self.fill(port));
+        let out = Command::new(crate::program())
+            .args(["check", "-dns.port", &port, &self.text_of("Corefile")])
+            .current_dir(self.folder.path())
+            .envs(OFFLINE)
+            .envs(scenario.env.iter().map(|(k, v)| (k, self.fill(v))))
+            .stdin(Stdio::null())
+            .output()
+            .await?;
+        Ok((!out.status.success()).then(|| String::from_utf8_lossy(&out.stdout).into_owned()))
+    }
+
     /// What the daemon has printed so far.
     pub(super) fn log(&self) -> String {
         fs::read(self.path("log")).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()

@@ -95,7 +95,7 @@ pub(super) fn keys(
     dns_port: &str,
     room: &mut usize,
     mistakes: &mut Vec<ConfigError>,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<ConfigError>,
 ) -> Vec<Key> {
     let (mut keys, mut expanded) = (Vec::new(), Vec::new());
     for token in addresses {
@@ -103,12 +103,13 @@ pub(super) fn keys(
         let (zones, port) = match value::zones_and_port(address) {
             Ok(found) => found,
             Err(e) => {
-                mistakes.push(ConfigError::bare(Some(token), format!("error inspecting server blocks: {e}")));
+                let mistake = ConfigError::bare(Some(token), format!("error inspecting server blocks: {e}"));
+                mistakes.push(mistake.coded("address"));
                 continue;
             }
         };
         if zones.len() > *room {
-            mistakes.push(ConfigError::bare(Some(token), "too many zones in all server blocks"));
+            mistakes.push(ConfigError::bare(Some(token), "too many zones in all server blocks").coded("limit"));
             break;
         }
         *room -= zones.len();
@@ -132,7 +133,7 @@ pub(super) fn keys(
 }
 
 /// What makes one doubt that the address at `token` is meant as it is understood.
-fn doubt(token: &Token, zone: &str) -> Option<String> {
+fn doubt(token: &Token, zone: &str) -> Option<ConfigError> {
     let why = if let Some((scheme, _)) = zone.split_once("://") {
         format!("there is no transport '{scheme}'")
     } else if zone.contains(':') {
@@ -146,7 +147,8 @@ fn doubt(token: &Token, zone: &str) -> Option<String> {
     } else {
         return None;
     };
-    Some(format!("{} - '{}' is served as a zone of this name: {why}", token.place(), token.text))
+    let words = format!("'{}' is served as a zone of this name: {why}", token.text.escape_debug());
+    Some(ConfigError::bare(Some(token), words).coded("doubtful-address"))
 }
 
 /// The number of a port as Go's resolver understands it: decimal, or the name of a service; empty is 0.

@@ -1,7 +1,7 @@
 //! Which files an import means, and how much may be imported.
 
 use super::error::Via;
-use super::{Limits, Token};
+use super::{Beside, Limits, Token};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,14 +15,19 @@ pub(super) const TOO_MANY_SNIPPETS: &str = "maximum snippet import depth (10000)
 const TOO_MANY_FILES: &str = "maximum file import depth (10000) exceeded";
 
 /// What has been imported so far.
-#[derive(Default)]
 pub(super) struct Imports {
+    beside: Beside,
     snippets: usize,
     files: usize,
     octets: usize,
 }
 
 impl Imports {
+    /// Nothing so far; files `beside` the Corefile count before those on disk.
+    pub fn new(beside: Beside) -> Imports {
+        Imports { beside, snippets: 0, files: 0, octets: 0 }
+    }
+
     /// Counts the import of a snippet by the word at `word`.
     pub fn count_snippet(&mut self, name: &str, word: &Token) -> Result<(), String> {
         self.snippets += 1;
@@ -40,6 +45,9 @@ impl Imports {
     /// Reads a file.
     pub fn read(&mut self, path: &Path, limits: Limits) -> Result<Vec<u8>, String> {
         let shown = path.display();
+        if let Some((_, text)) = self.beside.iter().find(|(beside, _)| beside == path) {
+            return Ok(text.clone());
+        }
         if path.is_dir() {
             return Err(format!("Could not import {shown}: is a directory"));
         }
@@ -52,6 +60,11 @@ impl Imports {
             return Err(format!("Could not import {shown}: more than {} octets are imported", limits.octets));
         }
         Ok(text)
+    }
+
+    /// The files that `pattern` means in an import that stands in `file`, in order; none where a glob matches nothing.
+    pub fn files(&self, pattern: &str, file: &str) -> Result<Vec<PathBuf>, String> {
+        files(pattern, file, &self.beside)
     }
 }
 
@@ -66,8 +79,7 @@ fn imported_by(mut via: Option<&Arc<Via>>, what: &str) -> bool {
     false
 }
 
-/// The files that `pattern` means in an import that stands in `file`, in order; none where a glob matches nothing.
-pub(super) fn files(pattern: &str, file: &str, warnings: &mut Vec<String>) -> Result<Vec<PathBuf>, String> {
+fn files(pattern: &str, file: &str, beside: &Beside) -> Result<Vec<PathBuf>, String> {
     let path = absolute(pattern, file);
     let text = if pattern.starts_with('/') { pattern.into() } else { path.to_string_lossy() };
     if text.matches('*').count() > 1 || text.matches('?').count() > 1 || (text.contains('[') && text.contains(']')) {
@@ -77,14 +89,16 @@ pub(super) fn files(pattern: &str, file: &str, warnings: &mut Vec<String>) -> Re
         return Err(format!("Failed to use import pattern {pattern}: syntax error in pattern"));
     }
     let matches = if text.contains(MAGIC) { glob(&path) } else { vec![path.clone()] };
-    let matches: Vec<PathBuf> = matches.into_iter().filter(|p| p.symlink_metadata().is_ok()).collect();
+    let mut matches: Vec<PathBuf> = matches.into_iter().filter(|p| p.symlink_metadata().is_ok()).collect();
+    let of_beside = beside.iter().map(|(beside, _)| beside).filter(|b| is_meant(&path, b) && !matches.contains(b));
+    matches.extend(of_beside.cloned().collect::<Vec<_>>());
+    matches.sort();
     if !matches.is_empty() {
         return Ok(matches);
     }
     if !text.contains(['*', '?', ']']) {
         return Err(format!("File to import not found: {pattern}"));
     }
-    warnings.push(format!("No files matching import glob pattern: {pattern}"));
     Ok(Vec::new())
 }
 
@@ -101,6 +115,12 @@ fn absolute(pattern: &str, file: &str) -> PathBuf {
         }
     }
     clean
+}
+
+/// Whether a file in memory fits a pattern in its last part.
+fn is_meant(pattern: &Path, path: &Path) -> bool {
+    let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    pattern.parent() == path.parent() && fits(&last(pattern), &last(path))
 }
 
 /// The paths that match, each part of the pattern for itself, in lexical order.

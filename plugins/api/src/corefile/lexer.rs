@@ -13,12 +13,12 @@ pub(super) fn tokens(file: &Arc<str>, text: &[u8], via: Option<&Arc<Via>>, room:
         decoded.push_str(chunk.valid());
         chunk.invalid().iter().for_each(|_| decoded.push('\u{fffd}'));
     }
-    let mut lexer = Lexer { rest: decoded.strip_prefix('\u{feff}').unwrap_or(&decoded).chars(), line: 1 };
+    let mut lexer = Lexer { rest: decoded.strip_prefix('\u{feff}').unwrap_or(&decoded).chars(), line: 1, column: 0 };
     let mut tokens = Vec::new();
     while tokens.len() < room
-        && let Some((text, line)) = lexer.next()
+        && let Some((text, line, column)) = lexer.next()
     {
-        tokens.push(Token { text: text.into(), file: file.clone(), line, via: via.cloned() });
+        tokens.push(Token { text: text.into(), file: file.clone(), line, column, via: via.cloned() });
     }
     tokens
 }
@@ -26,25 +26,34 @@ pub(super) fn tokens(file: &Arc<str>, text: &[u8], via: Option<&Arc<Via>>, room:
 struct Lexer<'a> {
     rest: Chars<'a>,
     line: u32,
+    /// Characters of the line that were read.
+    column: u32,
 }
 
 impl Lexer<'_> {
-    /// The next token and the line on which it begins.
-    fn next(&mut self) -> Option<(String, u32)> {
+    /// The next character.
+    fn read(&mut self) -> Option<char> {
+        let c = self.rest.next()?;
+        self.column = self.column.saturating_add(1);
+        if c == '\n' {
+            (self.line, self.column) = (self.line + 1, 0);
+        }
+        Some(c)
+    }
+
+    /// The next token, and the line and the column with which it begins.
+    fn next(&mut self) -> Option<(String, u32, u32)> {
         let mut word = String::new();
-        let mut line = self.line;
+        let (mut line, mut column) = (self.line, self.column);
         let mut comment = false;
-        while let Some(c) = self.rest.next() {
+        while let Some(c) = self.read() {
             if c.is_whitespace() {
-                if c == '\n' {
-                    self.line += 1;
-                    comment = false;
-                }
+                comment &= c != '\n';
                 if c == '\r' {
                     continue; // dropped even inside a word
                 }
                 if !word.is_empty() {
-                    return Some((word, line));
+                    return Some((word, line, column));
                 }
                 continue;
             }
@@ -53,28 +62,27 @@ impl Lexer<'_> {
                 continue;
             }
             if word.is_empty() {
-                line = self.line;
+                (line, column) = (self.line, self.column);
                 if c == '"' {
-                    return self.quoted().map(|text| (text, line));
+                    return self.quoted().map(|text| (text, line, column));
                 }
             }
             word.push(c);
         }
-        (!word.is_empty()).then_some((word, line))
+        (!word.is_empty()).then_some((word, line, column))
     }
 
     /// What stands up to the closing quote, or to the end of the text; `None` where there is nothing before that end.
     fn quoted(&mut self) -> Option<String> {
         let mut text = String::new();
         let mut escaped = false;
-        for c in self.rest.by_ref() {
+        while let Some(c) = self.read() {
             match c {
                 '\\' if !escaped => {
                     escaped = true;
                     continue;
                 }
                 '"' if !escaped => return Some(text),
-                '\n' => self.line += 1,
                 _ => (),
             }
             if escaped && c != '"' {

@@ -31,6 +31,7 @@ pub use overlap::{Claim, check_overlaps};
 
 use sha2::{Digest, Sha512};
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A parsed configuration.
@@ -38,8 +39,8 @@ use std::sync::Arc;
 pub struct Corefile {
     /// The server blocks, in their order. None: the file has nothing but comments, snippets and the like.
     pub blocks: Vec<ServerBlock>,
-    /// What is accepted and surely not meant, for people.
-    pub warnings: Vec<String>,
+    /// What is accepted and surely not meant.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// A server block: what it serves, and the directives that say how.
@@ -57,7 +58,12 @@ pub struct Source {
     pub name: Arc<str>,
     /// The text.
     pub text: Vec<u8>,
+    /// Files that can be imported beside those on disk, in whose place they stand: absolute paths and texts.
+    pub beside: Beside,
 }
+
+/// Files that are held in memory: absolute paths and texts.
+pub type Beside = Arc<[(PathBuf, Vec<u8>)]>;
 
 /// A word of a Corefile, its variables replaced.
 #[derive(Clone, Debug)]
@@ -68,6 +74,8 @@ pub struct Token {
     pub file: Arc<str>,
     /// The line on which it begins, from 1.
     pub line: u32,
+    /// The character of that line with which it begins, from 1.
+    pub column: u32,
     /// How it came here, if it was imported.
     pub via: Option<Arc<Via>>,
 }
@@ -105,16 +113,26 @@ impl Corefile {
         known: &dyn Fn(&str) -> bool,
         env: Environment<'_>,
     ) -> Result<Corefile, Vec<ConfigError>> {
-        Corefile::parse_within(LIMITS, source, port, known, env)
+        whole(Corefile::read(source, port, known, env))
     }
 
-    fn parse_within(
+    /// Like [`Corefile::parse`], with what could be understood beside the mistakes: to look for more of them.
+    pub fn read(
+        source: &Source,
+        port: &str,
+        known: &dyn Fn(&str) -> bool,
+        env: Environment<'_>,
+    ) -> (Corefile, Vec<ConfigError>) {
+        Corefile::read_within(LIMITS, source, port, known, env)
+    }
+
+    fn read_within(
         limits: Limits,
         source: &Source,
         port: &str,
         known: &dyn Fn(&str) -> bool,
         env: Environment<'_>,
-    ) -> Result<Corefile, Vec<ConfigError>> {
+    ) -> (Corefile, Vec<ConfigError>) {
         let parser::Found { blocks: raw, mut mistakes, mut warnings } = parser::parse(source, known, env, limits);
         let mut room = limits.zones;
         let mut blocks = Vec::with_capacity(raw.len());
@@ -125,7 +143,7 @@ impl Corefile {
                 break;
             }
         }
-        if mistakes.is_empty() { Ok(Corefile { blocks, warnings }) } else { Err(mistakes) }
+        (Corefile { blocks, warnings }, mistakes)
     }
 
     /// SHA-512 in hex. Equal for equal configurations: the same keys, and tokens at the same places.
@@ -150,6 +168,11 @@ impl Corefile {
     }
 }
 
+/// What was read, if there are no mistakes in it.
+fn whole((corefile, mistakes): (Corefile, Vec<ConfigError>)) -> Result<Corefile, Vec<ConfigError>> {
+    if mistakes.is_empty() { Ok(corefile) } else { Err(mistakes) }
+}
+
 /// Feeds a text with its kind and length, so that no two lists of texts look the same.
 fn feed(hash: &mut Sha512, kind: u8, text: &str) {
     hash.update([kind]);
@@ -163,6 +186,11 @@ impl ServerBlock {
         self.directives.iter().find(|(n, _)| **n == *name).map(|(_, tokens)| &tokens[..])
     }
 
+    /// Its directives with their tokens, in the order in which they are used first.
+    pub fn directives(&self) -> impl Iterator<Item = (&str, &[Token])> {
+        self.directives.iter().map(|(name, tokens)| (&**name, &tokens[..]))
+    }
+
     /// The words of all its directives.
     pub fn words(&self) -> impl Iterator<Item = &Arc<str>> {
         self.directives.iter().flat_map(|(_, tokens)| tokens).map(|token| &token.text)
@@ -172,14 +200,14 @@ impl ServerBlock {
 impl Source {
     /// A text and what it is called.
     pub fn new(name: &str, text: impl AsRef<[u8]>) -> Source {
-        Source { name: name.into(), text: text.as_ref().to_vec() }
+        Source { name: name.into(), text: text.as_ref().to_vec(), beside: Arc::new([]) }
     }
 }
 
 impl Token {
     /// Where it stands.
     pub fn place(&self) -> Place {
-        Place { file: self.file.clone(), line: self.line }
+        Place { file: self.file.clone(), line: self.line, column: self.column }
     }
 
     /// Whether `next`, which follows this token, is on the same line.

@@ -35,7 +35,7 @@ pub fn check_overlaps<'a>(claims: impl Iterator<Item = Claim<'a>>) -> Result<(),
 fn bad_port(claim: &Claim<'_>) -> Option<ConfigError> {
     let served = addresses(claim).next().is_some();
     let words = claim.key.bad_port.as_deref().filter(|_| served)?;
-    Some(ConfigError::bare(Some(&claim.key.token), words))
+    Some(ConfigError::bare(Some(&claim.key.token), words).coded("address"))
 }
 
 /// The addresses of a claim; the empty one stands for all.
@@ -79,6 +79,6 @@ impl<'a> Taken<'a> {
                 return None;
             }
         };
-        Some(ConfigError::bare(Some(&key.token), message))
+        Some(ConfigError::bare(Some(&key.token), message).coded("overlap"))
     }
 }

@@ -1,10 +1,9 @@
 //! From tokens to server blocks: the structure of a Corefile, snippets and imports.
 
 use super::env::{self, Environment};
-use super::error::Via;
+use super::error::{MAX_WORD, Via, shortened};
 use super::import::{self, Imports};
 use super::{ConfigError, Limits, RawBlock, Source, Token, lexer};
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,19 +12,19 @@ use std::sync::Arc;
 pub(super) struct Found {
     pub blocks: Vec<RawBlock>,
     pub mistakes: Vec<ConfigError>,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<ConfigError>,
 }
 
 /// Reads the blocks of `source`.
 ///
-/// Reading goes on behind a mistake where it is plain what was meant: an unknown directive, a file that cannot be imported, a
-/// closing brace at the end of a directive's line. All other mistakes end it.
+/// Reading goes on behind a mistake: where it is plain what was meant (an unknown directive, a file that cannot be imported, a
+/// closing brace at the end of a directive's line) as if that stood there, else behind the block. Only what is too much ends it.
 pub(super) fn parse(source: &Source, known: &dyn Fn(&str) -> bool, env: Environment<'_>, limits: Limits) -> Found {
     let mut parser = Parser {
         done: Vec::new(),
         rest: Vec::new(),
         snippets: HashMap::new(),
-        imports: Imports::default(),
+        imports: Imports::new(source.beside.clone()),
         found: Found::default(),
         known,
         env,
@@ -56,7 +55,8 @@ type Result<T = ()> = std::result::Result<T, ConfigError>;
 impl Parser<'_> {
     fn file(&mut self, source: &Source) -> Result {
         let limits = self.limits;
-        let too_much = |what: String| Err(ConfigError::bare(None, format!("{}: {what} are read", source.name)));
+        let too_much =
+            |what: String| Err(ConfigError::bare(None, format!("{}: {what} are read", source.name)).coded(TOO_MUCH));
         if source.text.len() > limits.octets {
             return too_much(format!("too many octets, no more than {}", limits.octets));
         }
@@ -70,7 +70,13 @@ impl Parser<'_> {
             if &*self.current().text == "}" && !self.found.mistakes.is_empty() {
                 continue; // what is left of a block with a mistake
             }
-            self.block()?;
+            if let Err(e) = self.block() {
+                if e.code == TOO_MUCH {
+                    return Err(e);
+                }
+                self.found.mistakes.push(e);
+                self.skip_block();
+            }
             if self.found.blocks.len() > limits.blocks {
                 return too_much(format!("too many server blocks, no more than {}", limits.blocks));
             }
@@ -78,9 +84,25 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// Goes on behind the block that the current token is in, in front of it or inside its braces.
+    fn skip_block(&mut self) {
+        let mut depth = 0;
+        loop {
+            match &*self.current().text {
+                "{" => depth += 1,
+                "}" if depth <= 1 => return,
+                "}" => depth -= 1,
+                _ => (),
+            }
+            if !self.next() {
+                return;
+            }
+        }
+    }
+
     /// A server block or a snippet; the current token is its first one.
     fn block(&mut self) -> Result {
-        let mut block = RawBlock::default();
+        let (mut block, first) = (RawBlock::default(), self.current().clone());
         let ended = self.addresses(&mut block)?;
         let snippet = match &block.keys[..] {
             [key] => key.text.strip_prefix('(').and_then(|k| k.strip_suffix(')')).map(Arc::from),
@@ -92,7 +114,10 @@ impl Parser<'_> {
                 None => self.contents(&mut block)?,
             }
         }
-        if !block.keys.is_empty() {
+        if block.keys.is_empty() {
+            let e = ConfigError::bare(Some(&first), "a server block without an address is ignored");
+            self.found.warnings.push(e.coded("no-address"));
+        } else {
             self.found.blocks.push(block);
         }
         Ok(())
@@ -111,9 +136,7 @@ impl Parser<'_> {
             }
             if &*text == "{" {
                 if more {
-                    return Err(
-                        self.error(format!("Expected another address but had '{text}' - check for extra comma"))
-                    );
+                    self.note(format!("Expected another address but had '{text}' - check for extra comma"));
                 }
                 return Ok(false);
             }
@@ -135,8 +158,8 @@ impl Parser<'_> {
 
     /// What stands behind the addresses, in braces or to the end of the file.
     fn contents(&mut self, block: &mut RawBlock) -> Result {
-        let braces = &*self.current().text == "{";
-        if !braces {
+        let brace = Some(self.current().clone()).filter(|token| &*token.text == "{");
+        if brace.is_none() {
             self.back();
         }
         while self.next() && &*self.current().text != "}" {
@@ -151,7 +174,12 @@ impl Parser<'_> {
             }
             self.directive(block)?;
         }
-        if braces { self.expect("}") } else { Ok(()) }
+        if let Some(brace) = brace
+            && let Err(e) = self.expect("}")
+        {
+            self.found.mistakes.push(e.coded(UNCLOSED).help(unclosed(&brace)));
+        }
+        Ok(())
     }
 
     /// A directive with its arguments and its block; the current token is its name.
@@ -159,15 +187,20 @@ impl Parser<'_> {
         let name = self.replaced(self.current())?;
         let known = (self.known)(&name);
         if !known {
-            let e = self.error(format!("Unknown directive '{}'", shortened(&name)));
+            let mut e =
+                self.error(format!("Unknown directive '{}'", shortened(&name, MAX_WORD))).coded("unknown-directive");
+            e.word = name.clone();
             self.found.mistakes.push(e);
         }
         let mut tokens = vec![Token { text: name.clone(), ..self.current().clone() }];
-        let mut nesting = 0;
+        let (mut nesting, mut brace) = (0, None);
         while self.next() {
             let token = self.current();
             match &*token.text {
-                "{" => nesting += 1,
+                "{" => {
+                    nesting += 1;
+                    brace = brace.or_else(|| Some(token.clone()));
+                }
                 _ if nesting == 0 && self.is_new_line() => {
                     self.back();
                     break;
@@ -175,8 +208,8 @@ impl Parser<'_> {
                 "}" if nesting > 0 => nesting -= 1,
                 "}" => {
                     if known {
-                        let e = self.error("Unexpected '}' because no matching opening brace");
-                        self.found.mistakes.push(e);
+                        let e = self.error("Unexpected '}' because no matching opening brace").coded("brace");
+                        self.found.mistakes.push(e.help("a closing brace stands on a line of its own"));
                     }
                     self.back(); // most likely it is meant to end the server block
                     break;
@@ -194,8 +227,10 @@ impl Parser<'_> {
             current.text = text;
             tokens.push(current.clone());
         }
-        if nesting > 0 {
-            return Err(self.unexpected_end());
+        if let Some(brace) = brace.filter(|_| nesting > 0) {
+            let e = self.unexpected_end().coded(UNCLOSED).help(unclosed(&brace));
+            self.found.mistakes.push(e);
+            return Ok(());
         }
         if known {
             block.add(&name, tokens);
@@ -206,9 +241,10 @@ impl Parser<'_> {
     /// Keeps the tokens in the braces of the snippet `name`.
     fn snippet(&mut self, name: Arc<str>) -> Result {
         if self.snippets.contains_key(&name) {
-            return Err(self.error(format!("redeclaration of previously declared snippet {name}")));
+            self.note(format!("redeclaration of previously declared snippet {name}"));
         }
         self.expect("{")?;
+        let brace = self.current().clone();
         let mut depth = 1;
         let mut tokens: Vec<Token> = Vec::new();
         while self.next() {
@@ -223,12 +259,12 @@ impl Parser<'_> {
             tokens.push(self.current().clone());
         }
         if depth > 0 {
-            return Err(self.syntax("}"));
+            return Err(self.syntax("}").coded(UNCLOSED).help(unclosed(&brace)));
         }
         if self.imports_itself(&name, &tokens)? {
-            return Err(self.error(import::TOO_MANY_SNIPPETS));
+            return Err(self.error(import::TOO_MANY_SNIPPETS).coded(TOO_MUCH));
         }
-        self.snippets.insert(name, tokens.into());
+        self.snippets.entry(name).or_insert_with(|| tokens.into());
         Ok(())
     }
 
@@ -248,16 +284,19 @@ impl Parser<'_> {
     /// Puts what is imported in the place of the import, whose word is the current token. Afterwards the first imported token
     /// is the current one, or what stood behind the import; `false` where there is nothing.
     fn import(&mut self) -> Result<bool> {
-        let word = self.current().clone();
+        let (word, at) = (self.current().clone(), self.done.len() - 1);
         if !self.next_arg() {
-            return Err(self.error(super::cursor::wrong_count(&word.text)));
+            self.note(super::cursor::wrong_count(&word.text));
+            return Ok(self.without_line(at));
         }
         let pattern = self.replaced(self.current())?;
         if pattern.is_empty() {
-            return Err(self.error("Import requires a non-empty filepath"));
+            self.note("Import requires a non-empty filepath");
+            return Ok(self.without_line(at));
         }
         if self.next_arg() {
-            return Err(self.error("Import takes only one argument (glob pattern or file)"));
+            self.note("Import takes only one argument (glob pattern or file)");
+            return Ok(self.without_line(at));
         }
         let tokens = match self.snippets.get(&*pattern).cloned() {
             Some(snippet) => self.snippet_tokens(&pattern, &snippet, &word)?,
@@ -265,16 +304,24 @@ impl Parser<'_> {
         };
         self.taken += tokens.len();
         if self.taken > self.limits.tokens {
-            return Err(self.error(format!("imports add up to more than {} words", self.limits.tokens)));
+            let words = format!("imports add up to more than {} words", self.limits.tokens);
+            return Err(self.error(words).coded(TOO_MUCH));
         }
-        self.done.truncate(self.done.len() - 2);
+        self.done.truncate(at);
         self.rest.extend(tokens.into_iter().rev());
         Ok(self.next())
     }
 
+    /// Leaves out the import whose word is at `at` in `done`, and what else stands on its line.
+    fn without_line(&mut self, at: usize) -> bool {
+        while self.next_arg() {}
+        self.done.truncate(at);
+        self.next()
+    }
+
     /// The tokens of a snippet, as imported by the word at `word`.
     fn snippet_tokens(&mut self, name: &str, snippet: &[Token], word: &Token) -> Result<Vec<Token>> {
-        self.imports.count_snippet(name, word).map_err(|m| self.error(m))?;
+        self.imports.count_snippet(name, word).map_err(|m| self.error(m).coded(TOO_MUCH))?;
         let via = via(word, format!("({name})"));
         Ok(snippet.iter().map(|t| Token { via: Some(via.clone()), ..t.clone() }).collect())
     }
@@ -282,9 +329,13 @@ impl Parser<'_> {
     /// The tokens of all files that `pattern` means, as imported by the word at `word`. A file that cannot be read is noted.
     fn file_tokens(&mut self, pattern: &str, word: &Token) -> Result<Vec<Token>> {
         let mut tokens = Vec::new();
-        let paths = import::files(pattern, &word.file, &mut self.found.warnings);
+        let paths = self.imports.files(pattern, &word.file);
+        if paths.as_ref().is_ok_and(Vec::is_empty) {
+            let words = format!("No files matching import glob pattern: {pattern}");
+            self.found.warnings.push(ConfigError::bare(Some(self.current()), words).alone().coded("empty-import"));
+        }
         for path in self.noted(paths).unwrap_or_default() {
-            self.imports.count_file(&path, word).map_err(|m| self.error(m))?;
+            self.imports.count_file(&path, word).map_err(|m| self.error(m).coded(TOO_MUCH))?;
             let text = self.imports.read(&path, self.limits);
             let Some(text) = self.noted(text) else { continue };
             let name: Arc<str> = path.to_string_lossy().into();
@@ -296,7 +347,13 @@ impl Parser<'_> {
 
     /// Notes a mistake at the current token.
     fn noted<T>(&mut self, result: std::result::Result<T, String>) -> Option<T> {
-        result.map_err(|message| self.found.mistakes.push(self.error(message))).ok()
+        result.map_err(|message| self.found.mistakes.push(self.error(message).coded("import"))).ok()
+    }
+
+    /// Notes a mistake at the current token, behind which reading goes on.
+    fn note(&mut self, message: impl Into<String>) {
+        let e = self.error(message);
+        self.found.mistakes.push(e);
     }
 
     /// Goes on to the next token; `false`, and the last one stays current, where there is none.
@@ -335,7 +392,7 @@ impl Parser<'_> {
     }
 
     fn syntax(&self, expected: &str) -> ConfigError {
-        let token = shortened(&self.current().text);
+        let token = shortened(&self.current().text, MAX_WORD);
         let message = format!("Unexpected token '{token}', expecting '{expected}'");
         self.error(message).syntax()
     }
@@ -353,21 +410,23 @@ impl Parser<'_> {
         match env::replace(&token.text, self.env) {
             Ok(None) => Ok(token.text.clone()),
             Ok(Some(text)) => Ok(text.into()),
-            Err(name) => Err(ConfigError::at(token, format!("environment variable '{name}' contains itself"))),
+            Err(name) => {
+                let words = format!("environment variable '{name}' contains itself");
+                Err(ConfigError::at(token, words).coded(TOO_MUCH))
+            }
         }
     }
 }
 
-/// A token as messages show it: one with an open quote may hold the rest of the file.
-fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
+/// What to do about a brace that nothing closes.
+fn unclosed(brace: &Token) -> String {
+    format!("nothing closes the '{{' of {}", brace.place())
 }
 
-/// Characters of a token that a message shows.
-const MAX_SHOWN: usize = 1_000;
+/// The kind of mistakes of a brace that nothing closes.
+const UNCLOSED: &str = "unclosed-brace";
+/// The kind of mistakes that end the reading.
+const TOO_MUCH: &str = "limit";
 
 /// The import of `what` by the word at `word`.
 fn via(word: &Token, what: String) -> Arc<Via> {

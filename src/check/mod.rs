@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `texts` | what is checked: Corefiles, and ConfigMaps that hold one; where a place in them is for people |
 //! | `configmap` | the Corefile in a manifest |
+//! | `difference` | what one configuration does otherwise than another |
 //! | `finding` | a mistake or a warning at its place; as JSON (`docs/check.md` has the schema) |
 //! | `picture` | the same for people, with the line |
 
 mod configmap;
+mod difference;
 mod finding;
 mod picture;
 mod texts;
@@ -23,9 +25,9 @@ use api::Clock;
 use api::corefile::{ConfigError, Corefile};
 use api::setup::World;
 use api::task::Carry;
+use difference::Difference;
 use finding::{Finding, Severity};
 use serde::Serialize;
-use std::fmt::Write;
 use std::sync::Arc;
 use texts::Texts;
 
@@ -37,6 +39,15 @@ pub struct Checked {
     pub status: u8,
 }
 
+/// What is to be said of a file.
+#[derive(Default)]
+struct Looked {
+    file: String,
+    findings: Vec<Finding>,
+    /// What it does otherwise than the configuration that it is compared with, where there is one and both can be read.
+    differences: Option<Vec<Difference>>,
+}
+
 /// All findings, as JSON.
 #[derive(Serialize)]
 struct Report<'a> {
@@ -44,33 +55,57 @@ struct Report<'a> {
     version: u32,
     errors: usize,
     warnings: usize,
-    findings: &'a [Finding],
+    findings: Vec<&'a Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differences: Option<Vec<&'a Difference>>,
 }
 
 /// Looks for mistakes in all files.
 pub fn run(table: &Table, options: &Check) -> Checked {
     output::listen();
-    let looked: Vec<(String, Vec<Finding>)> =
-        options.files.iter().map(|file| (texts::shown(file).to_owned(), examine(table, file, &options.port))).collect();
-    let (errors, warnings) = count(looked.iter().flat_map(|(_, findings)| findings));
+    let mut looked = Vec::new();
+    let mut running = None;
+    if !options.against.is_empty() {
+        let (found, corefile) = parse(table, &options.against, &options.port);
+        running = corefile;
+        looked.extend(running.is_none().then_some(found));
+    }
+    looked.extend(options.files.iter().map(|file| examine(table, file, &options.port, running.as_ref())));
+    let (errors, warnings) = count(looked.iter().flat_map(|looked| &looked.findings));
     let text = match options.format {
-        CheckFormat::Text => looked.iter().map(|(file, findings)| for_people(file, findings)).collect(),
+        CheckFormat::Text => looked.iter().map(|looked| for_people(looked, &options.against)).collect(),
         CheckFormat::Json => {
-            let findings: Vec<Finding> = looked.into_iter().flat_map(|(_, findings)| findings).collect();
-            json(&Report { version: 1, errors, warnings, findings: &findings })
+            let findings = looked.iter().flat_map(|looked| &looked.findings).collect();
+            let compared =
+                running.map(|_| looked.iter().flat_map(|looked| looked.differences.iter().flatten()).collect());
+            json(&Report { version: 1, errors, warnings, findings, differences: compared })
         }
     };
     let failed = errors > 0 || warnings > 0 && options.fails == Fails::Warnings;
     Checked { text, status: u8::from(failed) }
 }
 
-/// What is to be said of a file.
-fn examine(table: &Table, file: &str, port: &str) -> Vec<Finding> {
+/// Reads the configuration that others are compared with; without it, what is wrong with it.
+fn parse(table: &Table, file: &str, port: &str) -> (Looked, Option<Corefile>) {
+    let looked = |findings| Looked { file: texts::shown(file).to_owned(), findings, differences: None };
     let (source, mut texts) = match texts::load(file) {
         Ok(loaded) => loaded,
-        Err(why) => return vec![Finding::unreadable(texts::shown(file), why)],
+        Err(why) => return (looked(vec![Finding::unreadable(texts::shown(file), why)]), None),
+    };
+    let (corefile, mistakes) = source::parse(&source, port, table);
+    let findings = mistakes.iter().map(|e| Finding::new(Severity::Error, e, &mut texts)).collect();
+    (looked(findings), mistakes.is_empty().then_some(corefile))
+}
+
+/// What is to be said of a file, and what it does otherwise than `running`.
+fn examine(table: &Table, file: &str, port: &str, running: Option<&Corefile>) -> Looked {
+    let name = texts::shown(file).to_owned();
+    let (source, mut texts) = match texts::load(file) {
+        Ok(loaded) => loaded,
+        Err(why) => return Looked { findings: vec![Finding::unreadable(&name, why)], file: name, differences: None },
     };
     let (corefile, mut mistakes) = source::parse(&source, port, table);
+    let differences = running.filter(|_| mistakes.is_empty()).map(|running| difference::between(running, &corefile));
     let (more, mut warnings) = set_up(table, &corefile);
     mistakes.extend(more);
     if mistakes.is_empty() && source::is_default(&corefile) {
@@ -78,10 +113,9 @@ fn examine(table: &Table, file: &str, port: &str) -> Vec<Finding> {
         warnings.push(ConfigError::bare(None, words).coded("empty"));
     }
     warnings.extend(corefile.warnings);
-    let mistakes = mistakes.iter().map(|e| Finding::new(Severity::Error, e, &mut texts));
-    let mut findings: Vec<Finding> = mistakes.collect();
+    let mut findings: Vec<Finding> = mistakes.iter().map(|e| Finding::new(Severity::Error, e, &mut texts)).collect();
     findings.extend(warnings.iter().map(|e| Finding::new(Severity::Warning, e, &mut texts)));
-    in_order(&texts, findings)
+    Looked { file: name, findings: in_order(&texts, findings), differences }
 }
 
 /// The mistakes and the warnings of set-up.
@@ -104,7 +138,7 @@ fn count<'a>(findings: impl Iterator<Item = &'a Finding>) -> (usize, usize) {
     (errors.len(), warnings.len())
 }
 
-fn for_people(file: &str, findings: &[Finding]) -> String {
+fn for_people(Looked { file, findings, differences }: &Looked, against: &str) -> String {
     let mut text = String::new();
     for finding in findings {
         text += &picture::of(finding);
@@ -116,8 +150,12 @@ fn for_people(file: &str, findings: &[Finding]) -> String {
         n => format!("{n} {what}s"),
     };
     let (errors, warnings) = count(findings.iter());
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{file}: {}, {}", numbered(errors, "mistake"), numbered(warnings, "warning"));
+    text += &format!("{file}: {}, {}\n", numbered(errors, "mistake"), numbered(warnings, "warning"));
+    match differences.as_deref() {
+        None => (),
+        Some([]) => text += &format!("{file}: the same as {against} in effect\n"),
+        Some(found) => text += &format!("{file}: what is different from {against}\n{}", difference::shown(found)),
+    }
     text
 }
 

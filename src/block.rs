@@ -25,6 +25,8 @@ pub struct Built {
     pub metadata: Option<Arc<dyn Metadata>>,
     /// Classes other than IN are let through.
     pub any_class: bool,
+    /// Replies that a socket of its listener does not take at once are kept, up to a limit.
+    pub sheds: bool,
 }
 
 /// A server block with all that belongs to it beside the chain.
@@ -161,9 +163,9 @@ fn finish(block: Block, state: State) -> Draft {
     let panics = if block.options.debug { Panics::End } else { Panics::Catch };
     let chain = Arc::new(Chain::new(block.links, panics));
     let _first = block.chain.set(chain.clone());
-    let any_class = block.options.any_class;
+    let (any_class, sheds) = (block.options.any_class, block.options.shed);
     Draft {
-        built: Arc::new(Built { chain, filters: block.filters, metadata: block.metadata, any_class }),
+        built: Arc::new(Built { chain, filters: block.filters, metadata: block.metadata, any_class, sheds }),
         options: block.options,
         tasks: block.tasks,
         mounts: block.mounts,

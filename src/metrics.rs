@@ -5,6 +5,7 @@ use api::Clock;
 use api::metrics::{self, Counter, CounterFamily, Metric};
 use api::query::Query;
 use api::server::Site;
+use api::shed::DROPPED;
 use api::traffic::{self, Traffic};
 use std::fmt::Write;
 use std::fs;
@@ -13,11 +14,6 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 static PANICS: CounterFamily =
     CounterFamily::new("coredns_panics_total", "A metrics that counts the number of panics.", &[]);
-static SHED: CounterFamily = CounterFamily::new(
-    "coredns_shed_dropped_total",
-    "Counter of queries and connections that were refused because a limit was reached.",
-    &["reason", "server"],
-);
 static UNSENT: CounterFamily =
     CounterFamily::new("coredns_server_unsent_replies_total", "Counter of replies that the system did not send.", &[]);
 
@@ -58,9 +54,9 @@ impl Listener {
         &self.site.server
     }
 
-    /// Work for this listener was refused because a limit was reached.
-    pub fn shed(&self, reason: &'static str) {
-        SHED.with(&[reason, &self.site.server]).inc();
+    /// So much work for this listener was refused or dropped because a limit was reached.
+    pub fn shed(&self, reason: &'static str, n: u64) {
+        DROPPED.with(&[reason, &self.site.server]).add(n);
     }
 }
 
@@ -71,7 +67,7 @@ pub fn panicked() {
 
 /// Work beside the queries of a thread was refused because a limit was reached.
 pub fn shed_beside() {
-    SHED.with(&["beside", ""]).inc();
+    DROPPED.with(&["beside", ""]).inc();
 }
 
 /// A reply could not be sent.

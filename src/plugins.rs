@@ -35,7 +35,7 @@ const STANDARD: &[Row] = &[
     Built(&poddns_ready::PLUGIN),
     Built(&poddns_health::PLUGIN),
     NotYet("pprof"),
-    NotYet("shed"),
+    Built(&poddns_shed::PLUGIN),
     Built(&poddns_prometheus::PLUGIN),
     Built(&poddns_errors::PLUGIN),
     Built(&poddns_log::PLUGIN),

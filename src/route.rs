@@ -21,6 +21,7 @@ pub struct Router {
     /// What tells values about queries, for each of the sites.
     metadata: Vec<Option<Arc<dyn Metadata>>>,
     any_class: bool,
+    sheds: bool,
     metrics: metrics::Listener,
 }
 
@@ -54,6 +55,7 @@ impl Router {
     /// that serve them and the names of the sites, in the order of the Corefile.
     pub fn new(label: &Arc<str>, blocks: Vec<(Box<[u8]>, Arc<Built>, Site)>) -> Router {
         let any_class = blocks.iter().any(|(_, block, _)| block.any_class);
+        let sheds = blocks.iter().any(|(_, block, _)| block.sheds);
         let mut routes: HashMap<Box<[u8]>, Vec<Route>> = HashMap::new();
         let mut sites = Vec::new();
         let (mut chains, mut metadata) = (Vec::new(), Vec::new());
@@ -66,7 +68,7 @@ impl Router {
         let mut zones: Vec<Zone> = routes.into_iter().map(|(name, routes)| Zone { name, routes }).collect();
         zones.sort_by_cached_key(|z| std::cmp::Reverse(z.name().labels().count()));
         let index = zones.iter().enumerate().map(|(i, z)| (z.name.clone(), i)).collect();
-        Router { zones, index, sites, chains, metadata, any_class, metrics: metrics::Listener::new(label) }
+        Router { zones, index, sites, chains, metadata, any_class, sheds, metrics: metrics::Listener::new(label) }
     }
 
     /// Takes a query as far as it goes without waiting.
@@ -102,10 +104,15 @@ impl Router {
         Begun::Done
     }
 
-    /// Counts work that is refused because a limit was reached.
+    /// Whether replies that a socket does not take at once are kept, up to a limit (directive `shed`).
+    pub fn sheds(&self) -> bool {
+        self.sheds
+    }
+
+    /// Counts `n` queries, replies or connections that are dropped or refused because there are too many.
     #[cold]
-    pub fn shed(&self, reason: &'static str) {
-        self.metrics.shed(reason);
+    pub fn shed(&self, reason: &'static str, n: u64) {
+        self.metrics.shed(reason, n);
     }
 
     /// Nobody here serves this query.

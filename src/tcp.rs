@@ -100,7 +100,7 @@ fn accept_now(socket: &tokio::net::TcpListener) -> io::Result<(TcpStream, Socket
 fn begin(server: &Rc<TcpServer>, stream: TcpStream, peer: SocketAddr, stop: &Stop) {
     match server.admit() {
         Some(place) => drop(tokio::task::spawn_local(converse(stream, canonical(peer), place, stop.clone()))),
-        None => server.current.get().router.shed("connections"),
+        None => server.current.get().router.shed("connections", 1),
     }
 }
 

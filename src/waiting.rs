@@ -145,6 +145,6 @@ async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
 fn refuse(mut job: Job) {
     job.q.reply.bare(Rcode::SERVFAIL);
     job.q.reply.explain_in_words(InfoCode::OTHER, "too many queries wait");
-    job.router.shed("waiting");
+    job.router.shed("waiting", 1);
     job.to.deliver(job.q);
 }

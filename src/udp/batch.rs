@@ -290,6 +290,7 @@ fn write_local(head: &mut libc::msghdr, local: IpAddr) {
     let (level, kind, size, data): (_, _, _, *const u8) = match local {
         IpAddr::V4(a) => {
             v4.ipi_spec_dst.s_addr = u32::from(a).to_be();
+            v4.ipi_addr = v4.ipi_spec_dst; // for `read_local`, where the reply has to be sent once more
             (libc::IPPROTO_IP, libc::IP_PKTINFO, mem::size_of_val(&v4), ptr::from_ref(&v4).cast())
         }
         IpAddr::V6(a) => {

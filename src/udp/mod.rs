@@ -1,5 +1,6 @@
 //! Plain DNS over UDP: datagrams in, datagrams out.
 
+mod backlog;
 pub mod batch;
 
 use crate::admit::{Admission, admit};
@@ -9,6 +10,7 @@ use crate::seal::seal;
 use crate::waiting::{Busy, Deliver, Job};
 use crate::worker::{Current, Routes, Shared};
 use api::{Query, Transport};
+use backlog::Backlog;
 use batch::{BATCH, Batch, Datagram};
 use std::io;
 use std::net::SocketAddr;
@@ -21,11 +23,12 @@ use tokio::net::UdpSocket;
 
 /// One socket of a worker.
 pub struct UdpServer {
-    socket: UdpSocket,
+    socket: Rc<UdpSocket>,
     address: SocketAddr,
     current: Current,
     shared: Rc<Shared>,
     busy: Busy,
+    backlog: Rc<Backlog>,
 }
 
 /// What a socket needs from its first datagram on; many get none, those for IPv6 in most clusters.
@@ -56,8 +59,9 @@ impl UdpServer {
     /// The socket cannot be watched, or has no address.
     pub fn new(socket: std::net::UdpSocket, current: Current, shared: Rc<Shared>) -> io::Result<Rc<UdpServer>> {
         let address = socket.local_addr()?;
-        let (socket, busy) = (UdpSocket::from_std(socket)?, Busy::default());
-        Ok(Rc::new(UdpServer { socket, address, current, shared, busy }))
+        let (socket, busy) = (Rc::new(UdpSocket::from_std(socket)?), Busy::default());
+        let backlog = Backlog::new(socket.clone(), current.clone());
+        Ok(Rc::new(UdpServer { socket, address, current, shared, busy, backlog }))
     }
 
     /// Answers queries until `stop`; then what has reached the socket before. Ends when nothing waits any more.
@@ -87,6 +91,7 @@ impl UdpServer {
             }
         }
         self.busy.ended().await;
+        self.backlog.ended().await;
     }
 
     fn receive(&self, batch: &mut Batch) -> usize {
@@ -118,7 +123,15 @@ impl UdpServer {
         while from < n {
             let reply = |i: usize| octets.get(replies[i].clone()).filter(|reply| !reply.is_empty());
             let mut send = || batch.send(self.socket.as_fd(), &mut from, n, reply, metrics::unsent);
-            if self.socket.try_io(Interest::WRITABLE, &mut send).is_err() && self.socket.writable().await.is_err() {
+            if self.socket.try_io(Interest::WRITABLE, &mut send).is_ok() {
+                continue;
+            }
+            if routes.router.sheds() {
+                let late = (from..n).filter_map(|i| Some((reply(i)?, batch.datagram(i)?)));
+                late.for_each(|(octets, to)| self.backlog.push(octets, to.peer, to.local));
+                break;
+            }
+            if self.socket.writable().await.is_err() {
                 return;
             }
         }
@@ -143,6 +156,7 @@ impl UdpServer {
         q.local = datagram.local.map_or(self.address, |ip| SocketAddr::new(ip, self.address.port()));
         q.transport = Transport::Udp;
         q.received = now;
+        q.backlogged = self.backlog.is_full();
         q.set_server(&routes.server);
         match routes.router.begin(q) {
             Begun::Done => seal(q),
@@ -163,8 +177,11 @@ impl Deliver for UdpServer {
         let (client, local) = (q.client, self.address.ip().is_unspecified().then_some(q.local.ip()));
         if let Some(octets) = seal(&mut q) {
             let send = || batch::send_one(self.socket.as_fd(), octets, client, local);
-            if let Err(e) = self.socket.try_io(Interest::WRITABLE, send) {
-                metrics::unsent(&e);
+            match self.socket.try_io(Interest::WRITABLE, send) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.current.get().router.sheds() => {
+                    self.backlog.push(octets, client, local);
+                }
+                sent => sent.unwrap_or_else(|e| metrics::unsent(&e)),
             }
         }
         self.shared.waiting.give_back(q);

@@ -38,6 +38,7 @@ pub mod resolvconf;
 pub mod server;
 pub mod services;
 pub mod setup;
+pub mod shed;
 pub mod task;
 #[cfg(any(test, feature = "test"))]
 pub mod test;

@@ -104,6 +104,8 @@ pub struct Query {
     pub deadline: Option<Instant>,
     /// Whether the client, if it understands EDNS, is told why the reply is what it is (directive `errors`).
     pub explains: bool,
+    /// Whether more replies wait for the socket that the query came to than it keeps (directive `shed`).
+    pub backlogged: bool,
     id: u16,
     flags: u16,
     packet: Vec<u8>,
@@ -137,6 +139,7 @@ impl Default for Query {
             received: crate::clock::Clock::system().now(),
             deadline: None,
             explains: false,
+            backlogged: false,
             id: 0,
             flags: 0,
             packet: Vec::with_capacity(512),
@@ -192,6 +195,7 @@ impl Query {
         self.described.clear();
         self.deadline = None;
         self.explains = false;
+        self.backlogged = false;
         self.floor = 0;
         self.turns = 0;
         self.depth = 0;

@@ -104,6 +104,8 @@ pub struct Options {
     pub debug: bool,
     /// A panic is logged with the stack (`errors`).
     pub stacktrace: bool,
+    /// Replies that a socket does not take at once are kept, up to a limit (`shed`).
+    pub shed: bool,
     /// Sockets for each address (`multisocket`).
     pub sockets: Option<usize>,
     /// Time-outs of connections (`timeouts`).
@@ -192,6 +194,11 @@ impl<'a> Setup<'a> {
     /// Adds a plugin to the chain, below those that were added before.
     pub fn add(&mut self, plugin: impl Plugin) {
         self.block.links.push(Link { name: self.directive, plugin: Box::new(plugin) });
+    }
+
+    /// The block's keys, `TRANSPORT://ZONE:PORT` each.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.block.keys.split(' ')
     }
 
     /// The zones of the block's keys: what most directives cover by default.

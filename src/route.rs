@@ -109,6 +109,11 @@ impl Router {
         self.sheds
     }
 
+    /// What the listener is called (`dns://:53`).
+    pub fn label(&self) -> &str {
+        self.metrics.label()
+    }
+
     /// Counts `n` queries, replies or connections that are dropped or refused because there are too many.
     #[cold]
     pub fn shed(&self, reason: &'static str, n: u64) {

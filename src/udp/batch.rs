@@ -224,6 +224,19 @@ pub fn set_fragments(socket: BorrowedFd<'_>, allowed: bool) -> io::Result<()> {
     set(socket, (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER), discover)
 }
 
+/// Datagrams for the socket that the kernel has dropped since it was opened, with what a filter refused.
+///
+/// # Errors
+/// Those of `getsockopt`.
+pub fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut memory = [0_u32; libc::SK_MEMINFO_DROPS as usize + 1];
+    let mut len = mem::size_of_val(&memory) as u32;
+    let (level, option, value) = (libc::SOL_SOCKET, libc::SO_MEMINFO, memory.as_mut_ptr().cast());
+    // SAFETY: `value` points to `len` octets, which the call fills as far as it has something for them.
+    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, value, &raw mut len) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(memory[libc::SK_MEMINFO_DROPS as usize]) }
+}
+
 /// Makes the socket tell the local address of each datagram ([`Datagram::local`]); for sockets bound to all addresses.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 mod backlog;
 pub mod batch;
+mod fair;
 
 use crate::admit::{Admission, admit};
 use crate::metrics;
@@ -12,6 +13,7 @@ use crate::worker::{Current, Routes, Shared};
 use api::{Query, Transport};
 use backlog::Backlog;
 use batch::{BATCH, Batch, Datagram};
+use fair::Fairness;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -29,6 +31,7 @@ pub struct UdpServer {
     shared: Rc<Shared>,
     busy: Busy,
     backlog: Rc<Backlog>,
+    fairness: Rc<Fairness>,
 }
 
 /// What a socket needs from its first datagram on; many get none, those for IPv6 in most clusters.
@@ -61,7 +64,8 @@ impl UdpServer {
         let address = socket.local_addr()?;
         let (socket, busy) = (Rc::new(UdpSocket::from_std(socket)?), Busy::default());
         let backlog = Backlog::new(socket.clone(), current.clone());
-        Ok(Rc::new(UdpServer { socket, address, current, shared, busy, backlog }))
+        let fairness = Fairness::new(socket.clone(), current.clone(), shared.clone());
+        Ok(Rc::new(UdpServer { socket, address, current, shared, busy, backlog, fairness }))
     }
 
     /// Answers queries until `stop`; then what has reached the socket before. Ends when nothing waits any more.
@@ -77,6 +81,7 @@ impl UdpServer {
             };
             let buffers = buffers.get_or_insert_with(Buffers::default);
             let n = self.receive(&mut buffers.batch);
+            self.fairness.received(&buffers.batch, n);
             self.answer(buffers, n, &way_back).await;
             if n == BATCH {
                 tokio::task::yield_now().await; // others of this worker have their turn

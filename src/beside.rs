@@ -22,7 +22,7 @@ pub fn allow() {
         if free {
             runtime.spawn(guard(directive, work, places.clone()));
         } else {
-            metrics::shed_beside();
+            metrics::shed_elsewhere("beside");
         }
         free
     }));

@@ -24,6 +24,7 @@ mod block;
 mod boot;
 mod check;
 mod cli;
+mod clients;
 mod hints;
 mod http;
 pub mod inprocess;

@@ -65,9 +65,9 @@ pub fn panicked() {
     PANICS.with(&[]).inc();
 }
 
-/// Work beside the queries of a thread was refused because a limit was reached.
-pub fn shed_beside() {
-    DROPPED.with(&["beside", ""]).inc();
+/// Something that belongs to no listener was refused because a limit was reached.
+pub fn shed_elsewhere(reason: &'static str) {
+    DROPPED.with(&[reason, ""]).inc();
 }
 
 /// A reply could not be sent.

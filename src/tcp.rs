@@ -1,6 +1,7 @@
 //! Plain DNS over TCP (RFC 7766): messages behind their lengths, pipelined, on connections that end when they are idle.
 
 use crate::admit::{Admission, admit};
+use crate::clients::{Full, Place};
 use crate::route::Begun;
 use crate::seal::seal;
 use crate::waiting::{Busy, Deliver, Job};
@@ -22,12 +23,15 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-/// Connections that one socket serves at the same time; more are closed at once.
-const MAX_CONNECTIONS: usize = 4_096;
+/// Connections that one worker serves at the same time; more are closed at once.
+pub const MAX_CONNECTIONS: usize = 4_096;
 /// Queries of one connection that may wait at the same time; more are not read until one is answered.
 const MAX_WAITING: usize = 128;
 /// Octets of replies that may wait to be written; more queries are not read until the client has taken some.
 const MAX_UNWRITTEN: usize = 128 * 1024;
+/// Octets that all connections of a worker may hold. Beyond that, a part of a long message ends its connection, and one reply has to
+/// be written before the next is made.
+const MAX_BUFFERED: usize = 32 << 20;
 /// Memory that a connection may keep for what it reads and writes next.
 const KEPT: usize = 4 * 1024;
 
@@ -53,22 +57,31 @@ impl TcpServer {
         let socket = tokio::net::TcpListener::from_std(socket)?;
         Ok(Rc::new(TcpServer { socket, current, shared, connections: Busy::default() }))
     }
+}
 
-    /// A connection's place among those that are served; `None` where there are too many.
-    fn admit(self: &Rc<Self>) -> Option<Place> {
-        (self.connections.number() < MAX_CONNECTIONS).then(|| {
-            self.connections.begin();
-            Place(self.clone())
-        })
+impl TcpServer {
+    /// Whether the connections of the worker hold as much as they may.
+    fn is_laden(&self) -> bool {
+        self.shared.buffered.get() >= MAX_BUFFERED
     }
 }
 
-/// Counts a connection as long as it lives.
-struct Place(Rc<TcpServer>);
+/// A connection that is served, counted as long as it lives.
+struct Served {
+    server: Rc<TcpServer>,
+    _place: Place,
+}
 
-impl Drop for Place {
+impl Served {
+    fn new(server: &Rc<TcpServer>, place: Place) -> Served {
+        server.connections.begin();
+        Served { server: server.clone(), _place: place }
+    }
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
-        self.0.connections.end();
+        self.server.connections.end();
     }
 }
 
@@ -98,9 +111,14 @@ fn accept_now(socket: &tokio::net::TcpListener) -> io::Result<(TcpStream, Socket
 
 /// Begins to answer on a connection, if there is a place for it.
 fn begin(server: &Rc<TcpServer>, stream: TcpStream, peer: SocketAddr, stop: &Stop) {
-    match server.admit() {
-        Some(place) => drop(tokio::task::spawn_local(converse(stream, canonical(peer), place, stop.clone()))),
-        None => server.current.get().router.shed("connections", 1),
+    let shed = |reason| server.current.get().router.shed(reason, 1);
+    match server.shared.connections.take(peer.ip()) {
+        Ok(place) => {
+            let served = Served::new(server, place);
+            tokio::task::spawn_local(converse(stream, canonical(peer), served, stop.clone()));
+        }
+        Err(Full::All) => shed("connections"),
+        Err(Full::Share) => shed("connections_client"),
     }
 }
 
@@ -148,15 +166,15 @@ impl Answered {
 }
 
 /// Answers the queries of one connection until its end.
-async fn converse(stream: TcpStream, peer: SocketAddr, place: Place, stop: Stop) {
+async fn converse(stream: TcpStream, peer: SocketAddr, served: Served, stop: Stop) {
     let Ok(local) = stream.local_addr() else { return };
     let _ = stream.set_nodelay(true); // replies are written whole: a delay gains nothing
     let (unwritten, waiting, answered) = (RefCell::default(), Cell::new(0), Answered::default());
-    let server = place.0.clone();
+    let server = served.server.clone();
     let (local, unfinished) = (canonical(local), RefCell::default());
     let connection = Rc::new(Connection { server, peer, local, unwritten, unfinished, waiting, answered });
     // A broken connection needs no further words.
-    let _ = Conversation { connection, stream, input: Vec::new(), written: 0, queries: 0 }.run(stop).await;
+    let _ = Conversation { connection, stream, input: Vec::new(), written: 0, queries: 0, held: 0 }.run(stop).await;
 }
 
 struct Conversation<S> {
@@ -167,6 +185,8 @@ struct Conversation<S> {
     /// Octets of the unwritten ones that have been written meanwhile.
     written: usize,
     queries: u64,
+    /// Octets of memory that the worker was told of.
+    held: usize,
 }
 
 /// Why a conversation goes on, or does not.
@@ -191,6 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             if deadline < timer.deadline() {
                 timer.as_mut().reset(deadline);
             }
+            self.tell_held();
             let event = poll_fn(|cx| self.poll(cx, most, deadline, timer.as_mut(), stopped.as_mut())).await?;
             match event {
                 Event::End => break,
@@ -265,7 +286,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             self.input.extend_from_slice(octets);
             self.take_input(most);
         }
+        if self.input.len() > KEPT && server.is_laden() && !is_whole(&self.input) {
+            server.current.get().router.shed("buffers", 1);
+            return Poll::Ready(Ok(Event::End));
+        }
         Poll::Ready(Ok(Event::Read(self.queries - before)))
+    }
+
+    /// Tells the worker how much memory this connection holds beyond what each may keep.
+    fn tell_held(&mut self) {
+        let has = self.input.capacity() + self.connection.unwritten.borrow().capacity();
+        let held = has.saturating_sub(2 * KEPT);
+        if held != self.held {
+            let all = &self.connection.server.shared.buffered;
+            all.set(all.get() + held - self.held);
+            self.held = held;
+        }
     }
 
     /// Answers what has been read before, as far as that goes without waiting.
@@ -336,12 +372,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     }
 }
 
+impl<S> Drop for Conversation<S> {
+    fn drop(&mut self) {
+        let all = &self.connection.server.shared.buffered;
+        all.set(all.get() - self.held);
+    }
+}
+
 impl Connection {
     /// Whether one more query may be answered now.
     fn has_room(&self) -> bool {
-        self.waiting.get() < MAX_WAITING
-            && self.unwritten.borrow().len() < MAX_UNWRITTEN
-            && self.unfinished.borrow().is_empty()
+        let most = if self.server.is_laden() { 1 } else { MAX_UNWRITTEN };
+        self.waiting.get() < MAX_WAITING && self.unwritten.borrow().len() < most && self.unfinished.borrow().is_empty()
     }
 
     fn take(self: &Rc<Self>, message: &[u8], routes: &Routes, now: std::time::Instant) {
@@ -409,6 +451,12 @@ impl Deliver for Connection {
         self.waiting.set(self.waiting.get() - 1);
         self.answered.tell();
     }
+}
+
+/// Whether the first message of what was read is there as a whole.
+fn is_whole(input: &[u8]) -> bool {
+    let length = input.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length)));
+    length.is_some_and(|length| input.len() >= 2 + length)
 }
 
 /// An IPv4 address that came in the form of an IPv6 one, as such.

@@ -1,8 +1,9 @@
 //! Queries that wait: each in a lane, a task that is used again, so that waiting allocates nothing here.
 //!
-//! All of a worker's listeners share its lanes. Their number is bounded: what comes when all are taken is answered SERVFAIL
-//! at once and counted, so that a dead upstream costs memory and time up to a limit only.
+//! All of a worker's listeners share its lanes. Their number is bounded, and no client can have them all: what comes when there is
+//! no place is answered SERVFAIL at once and counted, so that a dead upstream costs memory and time up to a limit only.
 
+use crate::clients::{Full, Place, Places};
 use crate::route::Router;
 use api::{Chain, InfoCode, Query, Rcode, Run};
 use std::cell::{Cell, RefCell};
@@ -58,10 +59,9 @@ impl Busy {
 }
 
 /// The lanes and the spare queries of one worker.
-#[derive(Default)]
 pub struct Waiting {
     idle: RefCell<Vec<Rc<Lane>>>,
-    taken: Cell<usize>,
+    places: Rc<Places>,
     #[expect(clippy::vec_box, reason = "a query moves as its box, between sockets, lanes and this pool")]
     spare: RefCell<Vec<Box<Query>>>,
 }
@@ -82,20 +82,26 @@ pub struct Job {
 
 #[derive(Default)]
 struct Lane {
-    job: RefCell<Option<Job>>,
+    job: RefCell<Option<(Job, Place)>>,
     waker: RefCell<Option<Waker>>,
 }
 
+impl Default for Waiting {
+    fn default() -> Self {
+        Waiting { idle: RefCell::default(), places: Places::new(MAX_WAITING), spare: RefCell::default() }
+    }
+}
+
 impl Waiting {
-    /// Lets a query wait in a lane; where all are taken it is answered SERVFAIL.
+    /// Lets a query wait in a lane; where there is none for its client it is answered SERVFAIL.
     pub fn start(self: &Rc<Self>, job: Job) {
-        if self.taken.get() >= MAX_WAITING {
-            return refuse(job);
-        }
-        self.taken.set(self.taken.get() + 1);
+        let place = match self.places.take(job.q.client.ip()) {
+            Ok(place) => place,
+            Err(full) => return refuse(job, full),
+        };
         let idle = self.idle.borrow_mut().pop();
         let lane = idle.unwrap_or_else(|| self.open_lane());
-        *lane.job.borrow_mut() = Some(job);
+        *lane.job.borrow_mut() = Some((job, place));
         if let Some(waker) = lane.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -124,7 +130,7 @@ impl Waiting {
 /// Takes one query after the other to its end.
 async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
     loop {
-        let mut job = poll_fn(|cx| match lane.job.borrow_mut().take() {
+        let (mut job, place) = poll_fn(|cx| match lane.job.borrow_mut().take() {
             Some(job) => Poll::Ready(job),
             None => {
                 *lane.waker.borrow_mut() = Some(cx.waker().clone());
@@ -136,15 +142,19 @@ async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
             let _answered = job.router.panicked(&job.q);
         }
         job.to.deliver(job.q);
-        waiting.taken.set(waiting.taken.get() - 1);
+        drop(place);
         waiting.idle.borrow_mut().push(lane.clone());
     }
 }
 
 #[cold]
-fn refuse(mut job: Job) {
+fn refuse(mut job: Job, full: Full) {
     job.q.reply.bare(Rcode::SERVFAIL);
     job.q.reply.explain_in_words(InfoCode::OTHER, "too many queries wait");
-    job.router.shed("waiting", 1);
+    let reason = match full {
+        Full::All => "waiting",
+        Full::Share => "waiting_client",
+    };
+    job.router.shed(reason, 1);
     job.to.deliver(job.q);
 }

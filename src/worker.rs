@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, its own sockets. Workers share nothing on the way of an answer.
 
 use crate::beside;
+use crate::clients::Places;
 use crate::output;
 use crate::route::Router;
 use crate::sockets::Sockets;
@@ -11,7 +12,7 @@ use api::Clock;
 use api::server::Server;
 use api::setup::Timeouts;
 use api::task::StopSource;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +30,10 @@ pub struct Shared {
     pub waiting: Rc<Waiting>,
     /// The time.
     pub clock: Clock,
+    /// Places for connections.
+    pub connections: Rc<Places>,
+    /// Octets that connections hold: parts of messages, and replies that are not written.
+    pub buffered: Cell<usize>,
     /// Memory into which connections read, one after the other.
     pub read: RefCell<Box<[u8]>>,
 }
@@ -123,7 +128,13 @@ struct Open {
 
 /// Does what it is told until nobody can tell it anything more.
 async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, clock: Clock) {
-    let shared = Rc::new(Shared { waiting: Rc::default(), clock, read: RefCell::new([0; READ].into()) });
+    let shared = Rc::new(Shared {
+        waiting: Rc::default(),
+        clock,
+        connections: Places::new(tcp::MAX_CONNECTIONS),
+        buffered: Cell::new(0),
+        read: RefCell::new([0; READ].into()),
+    });
     let mut open: HashMap<ListenerId, Vec<Open>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {

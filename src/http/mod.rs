@@ -11,6 +11,7 @@ mod web_config;
 #[cfg(test)]
 mod tests;
 
+use crate::metrics;
 use crate::sockets;
 use api::Clock;
 use api::http::{Mount, Page, Request, Response};
@@ -20,7 +21,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -29,13 +30,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use web_config::Protection;
 
 /// Until the request has been read, and until the reply has been written.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections of one address at the same time; more wait to be accepted.
+/// Connections of one address at the same time. A further one takes the place of the oldest, which has had its time: a request takes
+/// milliseconds, and who sends his slowly must not keep the kubelet from asking.
 const MAX_CONNECTIONS: usize = 64;
+/// Octets of a request.
+const MAX_REQUEST: usize = 16 * 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 128;
 
@@ -200,22 +204,33 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts connections until it is dropped, with all of them.
 async fn accept(listener: TcpListener, shown: Arc<Shown>) {
     let mut connections = JoinSet::new();
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        while connections.len() >= MAX_CONNECTIONS {
-            connections.join_next().await;
-        }
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 // A client that breaks off, or takes too long, needs no further words.
                 Ok((stream, _)) => {
+                    make_room(&mut oldest_first);
                     let conversation = converse(stream, shown.clone());
-                    connections.spawn(async { drop(tokio::time::timeout(2 * TIMEOUT, conversation).await) });
+                    let limited = async { drop(tokio::time::timeout(2 * TIMEOUT, conversation).await) };
+                    oldest_first.push_back(connections.spawn(limited));
                 }
                 // Out of descriptors, most likely: closing connections give some back.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next() => (),
         }
+    }
+}
+
+/// Ends the oldest connection where there is no place for another one.
+fn make_room(oldest_first: &mut VecDeque<AbortHandle>) {
+    oldest_first.retain(|connection| !connection.is_finished());
+    if oldest_first.len() >= MAX_CONNECTIONS
+        && let Some(oldest) = oldest_first.pop_front()
+    {
+        oldest.abort();
+        metrics::shed_elsewhere("http");
     }
 }
 
@@ -243,10 +258,16 @@ where
     let stream = TokioIo::new(stream);
     if http2 {
         let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        return server.timer(TokioTimer::new()).max_concurrent_streams(1).serve_connection(stream, respond).await.ok();
+        return server
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(1)
+            .max_header_list_size(MAX_REQUEST as u32)
+            .serve_connection(stream, respond)
+            .await
+            .ok();
     }
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(TIMEOUT);
+    server.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(TIMEOUT).max_buf_size(MAX_REQUEST);
     server.serve_connection(stream, respond).await.ok()
 }
 

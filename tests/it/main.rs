@@ -6,6 +6,7 @@
 //! - `freshness`: an API server that goes away and comes back without its history;
 //! - `golden`: plays the recordings of `tests/golden` against the daemon, one test per family;
 //! - `differences`: what we do otherwise on purpose, and what a later change brings;
+//! - `hostile`: messages, connections and requests that are meant to do harm;
 //! - `log`: lines about queries while nobody reads them, and at the end;
 //! - `metrics`: labels that no recording shows;
 //! - `readme`: the Corefile blocks of the READMEs;
@@ -19,6 +20,7 @@ mod derived;
 mod differences;
 mod freshness;
 mod golden;
+mod hostile;
 mod log;
 mod metrics;
 mod readme;

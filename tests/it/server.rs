@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use testkit::Port;
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A query for `a.test` of type A without EDNS, with this ID.
-fn query(id: u8) -> Vec<u8> {
+pub(super) fn query(id: u8) -> Vec<u8> {
     [&[0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x01a\x04test\0\0\x01\0\x01"].concat()
 }
 
@@ -25,12 +25,13 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    fn start(corefile: &str, env: &[(&str, &str)]) -> Daemon {
+    fn start(corefile: &str, env: &[(&str, &str)], args: &[&str]) -> Daemon {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("Corefile"), corefile).expect("written");
         let log = File::create(folder.path().join("log")).expect("a log");
         let child = Command::new(crate::program())
             .args(["-conf", "Corefile", "-pidfile", "pid"])
+            .args(args)
             .current_dir(folder.path())
             .envs(env.iter().copied())
             .stdin(Stdio::null())
@@ -43,7 +44,12 @@ impl Daemon {
 
     /// One that serves already.
     pub(super) fn serving(corefile: &str) -> Daemon {
-        let mut daemon = Daemon::start(corefile, &[]);
+        Daemon::serving_with(corefile, &[])
+    }
+
+    /// The same with further flags.
+    pub(super) fn serving_with(corefile: &str, args: &[&str]) -> Daemon {
+        let mut daemon = Daemon::start(corefile, &[], args);
         daemon.wait_for("poddns-");
         daemon
     }
@@ -77,7 +83,7 @@ impl Daemon {
 
     /// What it says when it refuses to start.
     fn refusal(corefile: &str, env: &[(&str, &str)]) -> String {
-        let mut daemon = Daemon::start(corefile, env);
+        let mut daemon = Daemon::start(corefile, env, &[]);
         assert_eq!(daemon.end().code(), Some(1), "{}", daemon.log());
         daemon.log()
     }
@@ -92,7 +98,7 @@ impl Drop for Daemon {
 }
 
 /// The ID and the response code of the reply to a query over UDP; the address it came from is compared.
-fn ask(to: &str, port: u16) -> (u8, u8) {
+pub(super) fn ask(to: &str, port: u16) -> (u8, u8) {
     let to = (to.parse::<IpAddr>().expect("an address"), port).into();
     let reply = testkit::ask(to, &query(7), PATIENCE).expect("a reply from the address that was asked");
     assert!(reply.len() > 12);

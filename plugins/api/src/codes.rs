@@ -44,6 +44,11 @@ impl RecordType {
     pub const IXFR: Self = Self(251);
     pub const AXFR: Self = Self(252);
     pub const ANY: Self = Self(255);
+
+    /// Its name; `None` where it has none.
+    pub fn mnemonic(self) -> Option<&'static str> {
+        TYPES.iter().find(|t| t.0 == self.0).map(|t| t.1)
+    }
 }
 
 #[expect(missing_docs, reason = "the mnemonics are the documentation")]
@@ -53,6 +58,11 @@ impl Class {
     pub const HS: Self = Self(4);
     pub const NONE: Self = Self(254);
     pub const ANY: Self = Self(255);
+
+    /// Its name; `None` where it has none.
+    pub fn mnemonic(self) -> Option<&'static str> {
+        CLASSES.iter().find(|c| c.0 == self.0).map(|c| c.1)
+    }
 }
 
 #[expect(missing_docs, reason = "the mnemonics are the documentation")]
@@ -81,8 +91,8 @@ impl Opcode {
 /// The mnemonic, or `TYPE123` (RFC 3597 5).
 impl fmt::Display for RecordType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match TYPES.iter().find(|t| t.0 == self.0) {
-            Some((_, name)) => f.write_str(name),
+        match self.mnemonic() {
+            Some(name) => f.write_str(name),
             None => write!(f, "TYPE{}", self.0),
         }
     }
@@ -100,8 +110,8 @@ impl FromStr for RecordType {
 /// The mnemonic, or `CLASS123` (RFC 3597 5).
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match CLASSES.iter().find(|c| c.0 == self.0) {
-            Some((_, name)) => f.write_str(name),
+        match self.mnemonic() {
+            Some(name) => f.write_str(name),
             None => write!(f, "CLASS{}", self.0),
         }
     }

@@ -35,9 +35,12 @@ pub struct Series {
     pub matches: Counter,
     site: Site,
     zone: String,
-    class: String,
-    rtype: String,
+    class: &'static str,
+    rtype: &'static str,
 }
+
+/// Classes and types without a name, as labels: clients choose them, and there must not be a series for each.
+const OTHER: &str = "other";
 
 impl Counters {
     /// For an entry with so many zones.
@@ -62,8 +65,9 @@ const USUAL: usize = 256;
 
 impl Series {
     fn new(site: &Site, zone: &Name, class: Class, rtype: RecordType) -> Series {
-        let (zone, class, rtype) = (zone.to_string(), class.to_string(), rtype.to_string());
-        let matches = MATCHES.with(&[&class, &site.server, &rtype, &site.view, &zone]);
+        let zone = zone.to_string();
+        let (class, rtype) = (class.mnemonic().unwrap_or(OTHER), rtype.mnemonic().unwrap_or(OTHER));
+        let matches = MATCHES.with(&[class, &site.server, rtype, &site.view, &zone]);
         Series { matches, site: site.clone(), zone, class, rtype }
     }
 
@@ -79,6 +83,6 @@ impl Series {
 
     fn failure<'a>(&'a self, section: &'a str, template: &'a str) -> [&'a str; 7] {
         let Site { server, view, .. } = &self.site;
-        [&self.class, section, server, template, &self.rtype, view, &self.zone]
+        [self.class, section, server, template, self.rtype, view, &self.zone]
     }
 }

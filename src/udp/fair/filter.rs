@@ -1,6 +1,7 @@
 //! The socket filter that drops datagrams by their source (classic BPF, `Documentation/networking/filter.rst` of Linux).
 
-use super::shares::{Source, Thinned};
+use super::shares::Thinned;
+use crate::clients::Client;
 use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SKF_AD_OFF, SKF_AD_RANDOM, SKF_NET_OFF};
 use socket2::SockFilter;
 
@@ -18,8 +19,8 @@ pub fn program(thinned: &[Thinned]) -> Vec<SockFilter> {
     let mut program = Vec::new();
     for Thinned { source, part } in thinned {
         match *source {
-            Source::V4(address) => program.extend([load(SOURCE_V4), unless(BPF_JEQ, address, 4)]),
-            Source::V6(network) => program.extend([
+            Client::V4(address) => program.extend([load(SOURCE_V4), unless(BPF_JEQ, address, 4)]),
+            Client::V6(network) => program.extend([
                 load(SOURCE_V6),
                 unless(BPF_JEQ, (network >> 32) as u32, 6),
                 load(SOURCE_V6 + 4),
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
     use crate::udp::batch;
     use socket2::SockRef;
-    use std::net::UdpSocket;
+    use std::net::{IpAddr, UdpSocket};
     use std::os::fd::AsFd;
 
     /// How many of 1,000 datagrams from `from` arrive at `to`.
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn a_source_is_thinned_out_and_the_others_are_not() {
         let server = socket("127.0.0.1:0");
-        let source = |ip: &str| Source::of(format!("{ip}:0").parse().expect("an address"));
+        let source = |ip: &str| Client::from(ip.parse::<IpAddr>().expect("an address"));
         let thinned =
             [Thinned { source: source("127.0.0.3"), part: 0.0 }, Thinned { source: source("127.0.0.2"), part: 0.25 }];
         SockRef::from(&server).attach_filter(&program(&thinned)).expect("a filter");
@@ -93,7 +94,7 @@ mod tests {
         let Ok(server) = UdpSocket::bind("[::1]:0") else { return }; // a machine without IPv6
         server.set_nonblocking(true).expect("a socket");
         for (network, arrived) in [(0, 0), (1, 1_000), (1 << 32, 1_000)] {
-            let thinned = [Thinned { source: Source::V6(network), part: 0.0 }];
+            let thinned = [Thinned { source: Client::V6(network), part: 0.0 }];
             SockRef::from(&server).attach_filter(&program(&thinned)).expect("a filter");
             assert_eq!(arrive("[::1]:0", &server), arrived);
         }

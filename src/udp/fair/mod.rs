@@ -9,8 +9,9 @@ mod filter;
 mod shares;
 
 use super::batch::{self, BATCH, Batch};
+use crate::clients::Client;
 use crate::worker::{Current, Shared};
-use shares::{Source, Thinned, Watch};
+use shares::{Thinned, Watch};
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::os::fd::AsFd;
@@ -69,7 +70,7 @@ impl Fairness {
     #[cold]
     fn look(self: &Rc<Self>, batch: &Batch, n: usize) {
         if let Some(watch) = &mut *self.watch.borrow_mut() {
-            let sources = (0..n).filter_map(|i| batch.datagram(i)).map(|datagram| Source::of(datagram.peer));
+            let sources = (0..n).filter_map(|i| batch.datagram(i)).map(|datagram| Client::from(datagram.peer.ip()));
             return watch.count(sources, n == BATCH);
         }
         let full = if n == BATCH { self.full.get() + 1 } else { 0 };

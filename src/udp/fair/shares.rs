@@ -1,8 +1,7 @@
 //! Who may send how much: everybody as much as he wants, up to a level that makes all fit (max-min fairness).
 
+use crate::clients::Client;
 use std::collections::HashMap;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 /// Sources whose datagrams are counted by themselves; those that send most are among the first seen.
@@ -16,39 +15,11 @@ const WHILE_SHORT: f64 = 0.97;
 /// More might be answered than is let through: so much more is tried each time.
 const GROWTH: f64 = 1.02;
 
-/// Who sends: an IPv4 address, or the network of an IPv6 address (its upper 64 bits: a host has all the rest).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Source {
-    /// The address.
-    V4(u32),
-    /// Its network.
-    V6(u64),
-}
-
-impl Source {
-    /// Who sends from this address.
-    pub fn of(peer: SocketAddr) -> Source {
-        match peer.ip() {
-            IpAddr::V4(ip) => Source::V4(ip.to_bits()),
-            IpAddr::V6(ip) => Source::V6((ip.to_bits() >> 64) as u64),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Source::V4(ip) => Ipv4Addr::from_bits(ip).fmt(f),
-            Source::V6(network) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(network) << 64)),
-        }
-    }
-}
-
 /// A source that sends more than its share.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Thinned {
     /// Who.
-    pub source: Source,
+    pub source: Client,
     /// The part that is let through, from 0 to 1.
     pub part: f64,
 }
@@ -58,7 +29,7 @@ pub struct Watch {
     since: Instant,
     /// Datagrams that were read, in all and of each source, after the filter.
     read: u32,
-    sources: HashMap<Source, u32>,
+    sources: HashMap<Client, u32>,
     batches: u32,
     full: u32,
     /// Datagrams a second that can be answered.
@@ -74,7 +45,7 @@ impl Watch {
     }
 
     /// A batch has come from these sources.
-    pub fn count(&mut self, sources: impl Iterator<Item = Source>, full: bool) {
+    pub fn count(&mut self, sources: impl Iterator<Item = Client>, full: bool) {
         self.batches += 1;
         self.full += u32::from(full);
         for source in sources {
@@ -112,7 +83,7 @@ impl Watch {
 
     /// How many datagrams each source has sent, and all others together: what was read tells how those that passed the filter
     /// are distributed, also those that found the queue full.
-    fn sent(&self, lost: u32) -> (Vec<(Source, f64)>, f64) {
+    fn sent(&self, lost: u32) -> (Vec<(Client, f64)>, f64) {
         let part = |source| self.thinned.iter().find(|t| t.source == source).map_or(1.0, |t| t.part);
         let mut sent: Vec<_> = self.sources.iter().map(|(&s, &n)| (s, f64::from(n) / part(s))).collect();
         let counted: u32 = self.sources.values().sum();
@@ -127,7 +98,7 @@ impl Watch {
 /// Who has to be thinned out so that all have room, those that send most first: those above the level at which the others, and
 /// so much of these, just fit. Nobody is left less than a small part of all: where so many send that this is too much, the queue
 /// overflows for all alike, and it makes no difference whether their addresses are their own.
-fn thin_out(mut sent: Vec<(Source, f64)>, rest: f64, room: f64) -> Vec<Thinned> {
+fn thin_out(mut sent: Vec<(Client, f64)>, rest: f64, room: f64) -> Vec<Thinned> {
     sent.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
     let (mut left, mut level) = ((room - rest).max(0.0), f64::INFINITY);
     for (i, &(_, n)) in sent.iter().enumerate() {
@@ -168,7 +139,7 @@ mod tests {
         /// A tenth of a second in which sources send this much; returns how many of each are answered, or `None` at the end of
         /// the watch.
         fn interval(&mut self, sent: &[f64]) -> Option<Vec<f64>> {
-            let source = |i| Source::V4(i as u32);
+            let source = |i| Client::V4(i as u32);
             let part = |i| self.watch.thinned.iter().find(|t| t.source == source(i)).map_or(1.0, |t| t.part);
             let passed: Vec<f64> = sent.iter().enumerate().map(|(i, n)| n * part(i)).collect();
             let all: f64 = passed.iter().sum();
@@ -213,7 +184,7 @@ mod tests {
 
     #[test]
     fn equals_have_equal_shares_and_what_is_not_known_is_let_through() {
-        let source = |i| Source::V4(i);
+        let source = |i| Client::V4(i);
         let sent = vec![(source(1), 300.0), (source(2), 10.0), (source(3), 300.0)];
         let thinned = thin_out(sent.clone(), 90.0, 200.0);
         assert_eq!(thinned.iter().map(|t| t.part).collect::<Vec<_>>(), [50.0 / 300.0; 2]);
@@ -223,17 +194,10 @@ mod tests {
 
     #[test]
     fn a_flood_from_everywhere_takes_nobody_his_small_part() {
-        let mut sent: Vec<_> = (0..1_000).map(|i| (Source::V4(i), 1.0)).collect();
-        sent.push((Source::V4(1_000), 100.0)); // who really asks
-        sent.push((Source::V4(1_001), 1_000.0));
+        let mut sent: Vec<_> = (0..1_000).map(|i| (Client::V4(i), 1.0)).collect();
+        sent.push((Client::V4(1_000), 100.0)); // who really asks
+        sent.push((Client::V4(1_001), 1_000.0));
         let thinned = thin_out(sent, 50_000.0, 10_000.0);
-        assert_eq!(thinned, [Thinned { source: Source::V4(1_001), part: 10_000.0 / 64.0 / 1_000.0 }]);
-    }
-
-    #[test]
-    fn a_source_is_an_address_or_a_network() {
-        let of = |text: &str| Source::of(text.parse().expect("an address")).to_string();
-        assert_eq!(of("192.0.2.7:53"), "192.0.2.7");
-        assert_eq!(of("[2001:db8:1:2:3:4:5:6]:53"), "2001:db8:1:2::/64");
+        assert_eq!(thinned, [Thinned { source: Client::V4(1_001), part: 10_000.0 / 64.0 / 1_000.0 }]);
     }
 }

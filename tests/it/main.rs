@@ -9,6 +9,7 @@
 //! - `hostile`: messages, connections and requests that are meant to do harm;
 //! - `log`: lines about queries while nobody reads them, and at the end;
 //! - `metrics`: labels that no recording shows;
+//! - `overload`: more queries than can be answered;
 //! - `readme`: the Corefile blocks of the READMEs;
 //! - `server`: broken and hostile Corefiles, reloads that fail, signals;
 //! - `tidy`: the rules of `docs/architecture.md` that a machine can check.
@@ -23,6 +24,7 @@ mod golden;
 mod hostile;
 mod log;
 mod metrics;
+mod overload;
 mod readme;
 mod server;
 mod tidy;

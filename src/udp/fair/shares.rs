@@ -12,6 +12,8 @@ const THINNED: usize = 64;
 const WHILE_LONG: f64 = 0.85;
 /// And while it is short.
 const WHILE_SHORT: f64 = 0.97;
+/// Less than this part of what was read was lost: there is not too much any more. What is read may still be what came before.
+const FEW: f64 = 0.05;
 /// More might be answered than is let through: so much more is tried each time.
 const GROWTH: f64 = 1.02;
 
@@ -70,7 +72,7 @@ impl Watch {
         let long = 2 * self.full > self.batches;
         let answered = f64::from(self.read) / seconds;
         self.capacity = if long { answered } else { answered.max(self.capacity * GROWTH) };
-        if self.thinned.is_empty() && lost == 0 {
+        if f64::from(lost) <= FEW * f64::from(self.read) {
             return None;
         }
         let room = self.capacity * seconds * if long { WHILE_LONG } else { WHILE_SHORT };

@@ -11,7 +11,7 @@ use api::shed::DROPPED;
 use api::{Plugin, PluginDef, Query, Result, Setup, Step};
 
 /// The directive.
-pub static PLUGIN: PluginDef = PluginDef { name: "shed", metrics: &[&DROPPED], setup };
+pub static PLUGIN: PluginDef = PluginDef { name: "shed", properties: &[], metrics: &[&DROPPED], setup };
 
 /// Drops queries whose replies could not be sent.
 #[derive(Default)]

@@ -109,7 +109,7 @@ impl Counter {
 
     /// Adds `n`.
     pub fn add(self, n: u64) {
-        add(self.0, n);
+        tally(|tally| tally.add(self, n));
     }
 
     /// The sum over all threads.
@@ -153,21 +153,44 @@ impl Histogram {
 
     /// Observes a duration (unit [`Unit::Seconds`]).
     pub fn observe(self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.put(nanos as f64 * 1e-9, nanos);
+        tally(|tally| tally.observe(self, duration));
     }
 
     /// Observes a number (unit [`Unit::Count`]).
     pub fn observe_count(self, n: u64) {
-        self.put(n as f64, n);
+        tally(|tally| tally.observe_count(self, n));
+    }
+}
+
+/// Where this thread counts: several numbers are counted for less than one by one. See [`tally`].
+pub struct Tally<'a>(&'a Slab);
+
+/// Lets `count` count; what is counted while the thread ends is lost.
+pub fn tally(count: impl FnOnce(Tally<'_>)) {
+    let _ = MINE.try_with(|mine| count(Tally(&mine.0)));
+}
+
+impl Tally<'_> {
+    /// Adds `n`.
+    pub fn add(&self, counter: Counter, n: u64) {
+        self.0.add(counter.0, n);
     }
 
-    fn put(self, value: f64, units: u64) {
-        let bucket = self.bounds.iter().position(|&b| value <= b).unwrap_or(self.bounds.len()) as u32;
-        with_slab(|slab| {
-            slab.add(self.first + bucket, 1);
-            slab.add(self.first + self.bounds.len() as u32 + 1, units);
-        });
+    /// Observes a duration (unit [`Unit::Seconds`]).
+    pub fn observe(&self, histogram: Histogram, duration: Duration) {
+        let nanos = duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into());
+        self.put(histogram, nanos as f64 * 1e-9, nanos);
+    }
+
+    /// Observes a number (unit [`Unit::Count`]).
+    pub fn observe_count(&self, histogram: Histogram, n: u64) {
+        self.put(histogram, n as f64, n);
+    }
+
+    fn put(&self, Histogram { first, bounds }: Histogram, value: f64, units: u64) {
+        let bucket = bounds.iter().position(|&b| value <= b).unwrap_or(bounds.len()) as u32;
+        self.0.add(first + bucket, 1);
+        self.0.add(first + bounds.len() as u32 + 1, units);
     }
 }
 
@@ -230,15 +253,6 @@ thread_local! {
         lock(&registry().slabs).live.push(slab.clone());
         Mine(slab)
     };
-}
-
-fn with_slab(f: impl FnOnce(&Slab)) {
-    // While a thread ends its slab is gone; what is counted then is lost.
-    let _ = MINE.try_with(|mine| f(&mine.0));
-}
-
-fn add(cell: u32, n: u64) {
-    with_slab(|slab| slab.add(cell, n));
 }
 
 /// Everything that is counted in this process.

@@ -2,7 +2,7 @@
 //! reach no block. Names, labels and buckets are those of CoreDNS's `plugin/metrics/vars`.
 
 use crate::codes::{Rcode, RecordType};
-use crate::metrics::{Counter, CounterFamily, DURATION_BUCKETS, Histogram, HistogramFamily, Metric, Unit};
+use crate::metrics::{Counter, CounterFamily, DURATION_BUCKETS, Histogram, HistogramFamily, Metric, Unit, tally};
 use crate::query::Query;
 use crate::reply::Outcome;
 use crate::server::Site;
@@ -98,20 +98,23 @@ impl Traffic {
             let name = TYPES.get(kind).map_or_else(|| "other".to_owned(), RecordType::to_string);
             REQUESTS.with(&[["1", "2"][family], PROTOCOLS[proto], server, &name, view, zone])
         };
-        request.get_or_init(new).inc();
+        let size = |family: &HistogramFamily| family.with(&[PROTOCOLS[proto], server, view, zone]);
+        let (request, response) = (*request.get_or_init(new), self.response(q));
+        let request_size = *self.request_size[proto].get_or_init(|| size(&REQUEST_SIZE));
+        let response_size = *self.response_size[proto].get_or_init(|| size(&RESPONSE_SIZE));
+        tally(|tally| {
+            tally.add(request, 1);
+            tally.observe(self.duration, now.saturating_duration_since(q.received));
+            tally.observe_count(request_size, q.asked_len() as u64);
+            tally.observe_count(response_size, q.reply.plain_len() as u64);
+            tally.add(response, 1);
+        });
         if q.dnssec_ok() {
             self.dnssec.get_or_init(|| DO.with(&[server, view, zone])).inc();
         }
-        self.duration.observe(now.saturating_duration_since(q.received));
-        let size = |family: &HistogramFamily| family.with(&[PROTOCOLS[proto], server, view, zone]);
-        let asked = q.asked_len() as u64;
-        self.request_size[proto].get_or_init(|| size(&REQUEST_SIZE)).observe_count(asked);
-        let said = q.reply.plain_len() as u64;
-        self.response_size[proto].get_or_init(|| size(&RESPONSE_SIZE)).observe_count(said);
-        self.count_response(q);
     }
 
-    fn count_response(&self, q: &Query) {
+    fn response(&self, q: &Query) -> Counter {
         // A query that gets no reply counts as NOERROR (CoreDNS behaviour).
         let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
         let written = q.reply.outcome() == Outcome::Message;
@@ -119,8 +122,8 @@ impl Traffic {
         let Site { server, zone, view, .. } = &self.site;
         let new = || RESPONSES.with(&[plugin, &rcode.to_string(), server, view, zone]);
         match self.responses.get(usize::from(rcode.0) * 2 + usize::from(written)) {
-            Some(place) => place.get_or_init(new).inc(),
-            None => new().inc(),
+            Some(place) => *place.get_or_init(new),
+            None => new(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod setup;
 mod store;
 mod table;
 
+use api::metrics::tally;
 use api::reply::{Again, Stored};
 use api::services::Live;
 use api::setup::Offered;
@@ -51,15 +52,19 @@ impl Plugin for Cache {
         if !self.in_zones(q) {
             return Ok(Step::Next);
         }
-        if let Some(c) = self.keeper.counters(q) {
-            c.requests.inc();
-        }
+        let counters = self.keeper.counters(q);
         let live = self.live.iter().any(|live| live.answers(q));
         if !live && let Some(step) = self.look(q) {
+            if let Some(c) = counters {
+                c.requests.inc();
+            }
             return Ok(step);
         }
-        if let Some(c) = self.keeper.counters(q) {
-            c.misses.inc();
+        if let Some(c) = counters {
+            tally(|tally| {
+                tally.add(c.requests, 1);
+                tally.add(c.misses, 1);
+            });
         }
         // Upstreams are asked to say whether they have validated (RFC 6840 5.7), for clients that come later.
         q.set_flags(flag::AD, flag::AD);

@@ -19,6 +19,8 @@ pub struct Zone {
     pub mangled: Option<Name>,
     /// Whether `ns.dns` below it has addresses. It has none where the zone's text begins inside of it: below the root, for one.
     pub name_servers: bool,
+    /// Whether names in one of the reverse trees may be in it.
+    pub has_reverse_names: bool,
 }
 
 impl Zones {
@@ -52,7 +54,9 @@ impl Zone {
     fn new(name: Name) -> Zone {
         let zone = name.to_string();
         let name_servers = format!("{NAME_SERVER}{zone}").find(&zone) == Some(NAME_SERVER.len());
-        Zone { mangled: mangled(&name), multicluster: false, name_servers, name }
+        let mut trees = reverse_trees();
+        let has_reverse_names = trees.any(|tree| name.as_ref().is_below(tree) || tree.is_below(name.as_ref()));
+        Zone { mangled: mangled(&name), multicluster: false, name_servers, has_reverse_names, name }
     }
 }
 
@@ -66,10 +70,11 @@ const NAME_SERVER: &str = "ns.dns.";
 
 /// Whether a lower-case name is below one of the two reverse trees; the trees themselves count as forward zones (spec 1.2).
 pub fn is_reverse(name: NameRef<'_>) -> bool {
-    [&b"\x07in-addr\x04arpa\0"[..], b"\x03ip6\x04arpa\0"].iter().any(|tree| {
-        let tree = NameRef::read(tree).unwrap_or(NameRef::ROOT);
-        name.below(tree).is_some_and(|prefix| prefix > 0)
-    })
+    reverse_trees().any(|tree| name.below(tree).is_some_and(|prefix| prefix > 0))
+}
+
+fn reverse_trees() -> impl Iterator<Item = NameRef<'static>> {
+    [&b"\x07in-addr\x04arpa\0"[..], b"\x03ip6\x04arpa\0"].into_iter().filter_map(NameRef::read)
 }
 
 /// CoreDNS writes names into paths: a label with a slash becomes several, in reverse order.

@@ -42,7 +42,7 @@ impl Reply {
         if self.opt().is_some_and(|o| o.dnssec_ok) && !self.signatures_valid(now().as_secs() as u32) {
             return Kind::Other;
         }
-        let answered = self.count(Section::Answer) > 0;
+        let answered = self.records.first().is_some_and(|r| r.section == Section::Answer);
         match self.rcode {
             Rcode::NOERROR if answered => Kind::Answer,
             Rcode::NOERROR if self.has_authority(RecordType::SOA) => Kind::NoData,

@@ -430,7 +430,8 @@ impl<'a> Record<'a> {
 
     /// Its time to live in seconds.
     pub fn ttl(&self) -> u32 {
-        u32::from(self.fixed16(4)) << 16 | u32::from(self.fixed16(6))
+        let at = self.entry.rdata as usize - 6;
+        u32::from_be_bytes(self.reply.wire[at..at + 4].try_into().expect("four octets"))
     }
 
     /// Its data as it stands; names in it may be compressed.

@@ -81,16 +81,20 @@ impl Kubernetes {
 
     /// Writes the addresses that a name has by itself.
     pub(super) fn write_addresses(&self, hit: &Hit<'_>, family: Family, owner: Owner<'_>, reply: &mut Reply) {
-        let mut all = |addresses: &mut dyn Iterator<Item = IpAddr>| {
-            let wanted = addresses.filter(|&a| family.has(a));
-            wanted.for_each(|a| reply.push_address(Section::Answer, owner, self.rules.ttl, a));
+        let mut push = |address: IpAddr| {
+            if family.has(address) {
+                reply.push_address(Section::Answer, owner, self.rules.ttl, address);
+            }
         };
         match hit {
             Hit::Branch => (),
-            Hit::Pod(_, address) => all(&mut std::iter::once(*address)),
-            Hit::NameServers => all(&mut self.server_addresses().into_iter()),
+            Hit::Pod(_, address) => push(*address),
+            Hit::NameServers => self.server_addresses().into_iter().for_each(push),
             Hit::Service(selection) => match selection.definition().map(|d| &d.backing) {
-                Some(Backing::Addresses(addresses)) => all(&mut addresses.distinct()),
+                Some(Backing::Addresses(addresses)) => {
+                    let once = family.numbers(addresses).filter(|&number| !addresses.repeated(number, |_| true));
+                    once.filter_map(|number| addresses.get(number)).for_each(push);
+                }
                 Some(Backing::Headless) => self.write_service_endpoints(selection, family, owner, reply),
                 _ => (),
             },

@@ -76,7 +76,7 @@ impl Kubernetes {
     /// The same but for the name servers, which the types TXT and PTR do not know.
     pub(super) fn find_record<'a>(&'a self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
         let node = Node::read(asked.labels(), self.grammar(asked.zone));
-        if !matches!(node, Node::Branch) && crate::zones::is_reverse(asked.name) {
+        if asked.zone.has_reverse_names && !matches!(node, Node::Branch) && crate::zones::is_reverse(asked.name) {
             return Err(NoSuchName);
         }
         match node {

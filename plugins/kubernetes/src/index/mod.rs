@@ -23,6 +23,7 @@ pub use labels::KeptLabels;
 pub use slots::Found;
 pub use writer::{Kind, Options, Writer};
 
+use api::name::same_octets;
 use external::Externals;
 use slots::Slots;
 use std::hash::{BuildHasher, Hash};
@@ -138,7 +139,8 @@ impl Index {
 
     /// What is known under `owner`: the labels of service and namespace, lower-case, in wire form without the root.
     pub fn service(&self, owner: &[u8]) -> Option<Found<Service>> {
-        self.service_names.find(self.hash(owner), |slot| self.services.get(slot).filter(|s| *s.owner == *owner))
+        self.service_names
+            .find(self.hash(owner), |slot| self.services.get(slot).filter(|s| same_octets(&s.owner, owner)))
     }
 
     /// The service of a slice.

@@ -10,18 +10,22 @@ use crate::route::{Begun, Router};
 use crate::seal::seal;
 use crate::source;
 use crate::tasks;
+use crate::tcp::{self, TcpServer};
+use crate::worker::{Current, Routes, Shared};
 use api::corefile::{Corefile, Source};
 use api::server::Server;
 use api::services::Reload;
-use api::setup::World;
+use api::setup::{Timeouts, World};
 use api::task::{Carried, Carry, StopSource};
 use api::{Clock, Query, Transport};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio::task::LocalSet;
 
 /// The first listener of a configuration, to be asked without a network.
 pub struct InProcess {
@@ -93,8 +97,7 @@ impl InProcess {
             Admission::Refused => return Some(q.reply.bytes()),
             Admission::Query => (),
         }
-        q.client = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_212));
-        q.local = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+        (q.client, q.local) = ADDRESSES;
         (q.transport, q.received) = (transport, self.clock.now());
         q.set_server(&self.server);
         if let Begun::Wait(chain, at) = self.router.begin(q) {
@@ -103,7 +106,35 @@ impl InProcess {
         }
         seal(q)
     }
+
+    /// What comes back over a connection of which each side takes so many octets at once, after `input` and the end of the client's
+    /// side.
+    pub fn converse(&mut self, input: &[u8], octets: usize) -> Vec<u8> {
+        let routes = Routes::new(self.router.clone(), Timeouts::default());
+        let clock = self.clock.clone();
+        LocalSet::new().block_on(&self.runtime, async {
+            let server = TcpServer::new(Current::new(routes), Shared::new(clock));
+            let (client, stream) = tokio::io::duplex(octets.max(1));
+            let (mut from, mut to) = tokio::io::split(client);
+            let stop = StopSource::default();
+            let mut replies = Vec::new();
+            let send = async {
+                // Where the server ends first, what it said before counts.
+                let _ = to.write_all(input).await;
+                let _ = to.shutdown().await;
+            };
+            let read = async { drop(from.read_to_end(&mut replies).await) };
+            tokio::join!(send, read, tcp::answer(stream, ADDRESSES, server, stop.listen()));
+            replies
+        })
+    }
 }
+
+/// The client's address and the server's.
+const ADDRESSES: (SocketAddr, SocketAddr) = {
+    let (client, server) = (SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40_212), SocketAddrV4::new(Ipv4Addr::LOCALHOST, 53));
+    (SocketAddr::V4(client), SocketAddr::V4(server))
+};
 
 /// There is no file to read again.
 pub(crate) struct Never;

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// Connections that one worker serves at the same time; more are closed at once.
@@ -40,22 +40,17 @@ const READ: Duration = Duration::from_secs(3);
 const WRITE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(10);
 
-/// One listening socket of a worker.
+/// One listener of a worker, as its connections see it.
 pub struct TcpServer {
-    socket: tokio::net::TcpListener,
     current: Current,
     shared: Rc<Shared>,
     connections: Busy,
 }
 
 impl TcpServer {
-    /// Serves `socket`, which does not block and listens.
-    ///
-    /// # Errors
-    /// The socket cannot be watched.
-    pub fn new(socket: std::net::TcpListener, current: Current, shared: Rc<Shared>) -> io::Result<Rc<TcpServer>> {
-        let socket = tokio::net::TcpListener::from_std(socket)?;
-        Ok(Rc::new(TcpServer { socket, current, shared, connections: Busy::default() }))
+    /// Without connections.
+    pub fn new(current: Current, shared: Rc<Shared>) -> Rc<TcpServer> {
+        Rc::new(TcpServer { current, shared, connections: Busy::default() })
     }
 }
 
@@ -86,22 +81,22 @@ impl Drop for Served {
 }
 
 /// Accepts connections until `stop`; those that have come until then end when they are idle, and this ends with the last.
-pub async fn serve(server: Rc<TcpServer>, mut stop: Stop) {
-    while let Some(accepted) = stop.or(server.socket.accept()).await {
+pub async fn serve(socket: TcpListener, server: Rc<TcpServer>, mut stop: Stop) {
+    while let Some(accepted) = stop.or(socket.accept()).await {
         match accepted {
             Ok((stream, peer)) => begin(&server, stream, peer, &stop),
             // Out of descriptors, most likely: closing connections give some back.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
-    while let Ok((stream, peer)) = accept_now(&server.socket) {
+    while let Ok((stream, peer)) = accept_now(&socket) {
         begin(&server, stream, peer, &stop);
     }
     server.connections.ended().await;
 }
 
 /// Accepts a connection that is there already, whether the runtime has heard of it or not.
-fn accept_now(socket: &tokio::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+fn accept_now(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, _) = socket2::SockRef::from(socket).accept()?;
     stream.set_nonblocking(true)?;
     let stream = TcpStream::from_std(stream.into())?;
@@ -169,9 +164,18 @@ impl Answered {
 async fn converse(stream: TcpStream, peer: SocketAddr, served: Served, stop: Stop) {
     let Ok(local) = stream.local_addr() else { return };
     let _ = stream.set_nodelay(true); // replies are written whole: a delay gains nothing
+    answer(stream, (peer, canonical(local)), served.server.clone(), stop).await;
+}
+
+/// Answers what comes over `stream`, between these two addresses, until its end or `stop`.
+pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    (peer, local): (SocketAddr, SocketAddr),
+    server: Rc<TcpServer>,
+    stop: Stop,
+) {
     let (unwritten, waiting, answered) = (RefCell::default(), Cell::new(0), Answered::default());
-    let server = served.server.clone();
-    let (local, unfinished) = (canonical(local), RefCell::default());
+    let unfinished = RefCell::default();
     let connection = Rc::new(Connection { server, peer, local, unwritten, unfinished, waiting, answered });
     // A broken connection needs no further words.
     let _ = Conversation { connection, stream, input: Vec::new(), written: 0, queries: 0, held: 0 }.run(stop).await;

@@ -18,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
@@ -38,6 +39,19 @@ pub struct Shared {
     pub read: RefCell<Box<[u8]>>,
 }
 
+impl Shared {
+    /// Nothing is under way.
+    pub fn new(clock: Clock) -> Rc<Shared> {
+        Rc::new(Shared {
+            waiting: Rc::default(),
+            clock,
+            connections: Places::new(tcp::MAX_CONNECTIONS),
+            buffered: Cell::new(0),
+            read: RefCell::new([0; READ].into()),
+        })
+    }
+}
+
 /// The routes of a listener, in both the forms in which they are needed.
 pub struct Routes {
     /// For the listener.
@@ -53,7 +67,8 @@ pub struct Routes {
 pub struct Current(Rc<RefCell<Rc<Routes>>>);
 
 impl Current {
-    fn new(routes: Routes) -> Current {
+    /// These routes, for now.
+    pub fn new(routes: Routes) -> Current {
         Current(Rc::new(RefCell::new(Rc::new(routes))))
     }
 
@@ -128,13 +143,7 @@ struct Open {
 
 /// Does what it is told until nobody can tell it anything more.
 async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, clock: Clock) {
-    let shared = Rc::new(Shared {
-        waiting: Rc::default(),
-        clock,
-        connections: Places::new(tcp::MAX_CONNECTIONS),
-        buffered: Cell::new(0),
-        read: RefCell::new([0; READ].into()),
-    });
+    let shared = Shared::new(clock);
     let mut open: HashMap<ListenerId, Vec<Open>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {
@@ -165,8 +174,8 @@ fn serve(
     shared: &Rc<Shared>,
 ) -> io::Result<(StopSource, Vec<tokio::task::JoinHandle<()>>)> {
     let stop = StopSource::default();
-    let tcp = TcpServer::new(sockets.tcp, current.clone(), shared.clone())?;
-    let mut serving = vec![tokio::task::spawn_local(tcp::serve(tcp, stop.listen()))];
+    let (tcp, socket) = (TcpServer::new(current.clone(), shared.clone()), TcpListener::from_std(sockets.tcp)?);
+    let mut serving = vec![tokio::task::spawn_local(tcp::serve(socket, tcp, stop.listen()))];
     for udp in sockets.udp {
         let udp = UdpServer::new(udp, current.clone(), shared.clone())?;
         let mut stop = stop.listen();

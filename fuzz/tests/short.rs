@@ -1,12 +1,18 @@
 //! A short run of every target: see README.md.
 
 use poddns_fuzz::run;
-use poddns_fuzz::targets::{corefile, events, expressions, hostile, packet, upstream};
+use poddns_fuzz::targets::{corefile, events, expressions, hostile, packet, stream, upstream};
 
 #[test]
 fn packets() {
     let mut server = packet::Server::start();
     run("packet", |message| server.ask(message));
+}
+
+#[test]
+fn connections() {
+    let mut server = stream::Server::start();
+    run("stream", |input| server.talk(input));
 }
 
 #[test]

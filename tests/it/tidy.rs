@@ -158,7 +158,7 @@ fn unsafe_code_has_one_place() {
 
 #[test]
 fn every_metric_is_one_of_coredns_or_documented() {
-    let known: BTreeSet<&str> = include_str!("data/metrics.txt").lines().collect();
+    let known: BTreeSet<&str> = METRICS.lines().filter_map(|line| line.split(' ').next()).collect();
     let name = Regex::new(r#""(coredns_[a-z0-9_]+)""#).expect("an expression");
     for file in sources("src").iter().chain(&sources("plugins")) {
         let readme = fs::read_to_string(root().join(file.readme())).unwrap_or_default();
@@ -168,6 +168,32 @@ fn every_metric_is_one_of_coredns_or_documented() {
         }
     }
 }
+
+/// Those that CoreDNS has, too, have its type, labels and buckets.
+#[test]
+fn metrics_of_coredns_are_as_there() {
+    let table = standard();
+    let of_plugins = table.0.iter().filter_map(|row| match row {
+        Row::Built(def) => Some(def.metrics),
+        Row::NotYet(_) => None,
+    });
+    let mut compared = 0;
+    for metric in of_plugins.flatten().chain(api::traffic::ALL) {
+        let known = METRICS.lines().find(|line| line.split(' ').next() == Some(metric.name()));
+        if let Some(known) = known {
+            // Where no page of CoreDNS was seen the buckets are not known.
+            let unknown = known.contains(" histogram ") && known.ends_with(" -");
+            let ours = metric.shape();
+            let ours = if unknown { ours.rsplit_once(' ').map_or("", |(begin, _)| begin) } else { &ours };
+            assert_eq!(ours, if unknown { known.trim_end_matches(" -") } else { known });
+            compared += 1;
+        }
+    }
+    assert!(compared > 30, "{compared} metrics were compared");
+}
+
+/// CoreDNS's metrics: name, type, labels, bounds of buckets.
+const METRICS: &str = include_str!("data/metrics.txt");
 
 /// A package of the workspace.
 struct Package {

@@ -5,4 +5,5 @@ pub mod events;
 pub mod expressions;
 pub mod hostile;
 pub mod packet;
+pub mod stream;
 pub mod upstream;

@@ -16,6 +16,9 @@ pub trait Metric: Sync {
 
     /// Its full name.
     fn name(&self) -> &'static str;
+
+    /// Name, type, labels and bounds of buckets, with a blank between them; `-` for none: what a test compares with CoreDNS's.
+    fn shape(&self) -> String;
 }
 
 /// Name, help and labels, the latter in alphabetical order, as they are printed.
@@ -27,11 +30,33 @@ struct Desc {
     kind: Kind,
 }
 
+impl Desc {
+    fn shape(&self) -> String {
+        let list = |all: Vec<String>| if all.is_empty() { "-".to_owned() } else { all.join(",") };
+        let labels = list(self.labels.iter().map(|label| (*label).to_owned()).collect());
+        let bounds = match self.kind {
+            Kind::Histogram(bounds, _) => list(bounds.iter().map(|bound| number(*bound)).collect()),
+            Kind::Counter | Kind::Gauge => list(Vec::new()),
+        };
+        format!("{} {} {labels} {bounds}", self.name, self.kind.name())
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Counter,
     Gauge,
     Histogram(&'static [f64], Unit),
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(..) => "histogram",
+        }
+    }
 }
 
 /// What a histogram counts in.
@@ -75,6 +100,10 @@ macro_rules! family {
 
             fn name(&self) -> &'static str {
                 self.0.name
+            }
+
+            fn shape(&self) -> String {
+                self.0.shape()
             }
         }
     };
@@ -354,11 +383,7 @@ fn write_family(out: &mut String, family: &Family) {
         return;
     }
     let Desc { name, help, kind, .. } = family.desc;
-    let kind = match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram(..) => "histogram",
-    };
+    let kind = kind.name();
     let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}");
 }
 

@@ -25,6 +25,7 @@ mod boot;
 mod check;
 mod cli;
 mod clients;
+mod fallback;
 mod hints;
 mod http;
 pub mod inprocess;

@@ -2,7 +2,7 @@
 //! the process.
 
 use api::Clock;
-use api::metrics::{self, Counter, CounterFamily, Metric};
+use api::metrics::{self, Counter, CounterFamily, GaugeFamily, Metric};
 use api::query::Query;
 use api::server::Site;
 use api::shed::DROPPED;
@@ -10,12 +10,28 @@ use api::traffic::{self, Traffic};
 use std::fmt::Write;
 use std::fs;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 static PANICS: CounterFamily =
     CounterFamily::new("coredns_panics_total", "A metrics that counts the number of panics.", &[]);
 static UNSENT: CounterFamily =
     CounterFamily::new("coredns_server_unsent_replies_total", "Counter of replies that the system did not send.", &[]);
+
+static FALLBACK: GaugeFamily = GaugeFamily::new(
+    "coredns_fallback_served",
+    "1 while the copy of the last working Corefile is served, because the Corefile is broken.",
+    &[],
+);
+
+/// Says whether the copy of the last working configuration is served. The metric is there once it has been.
+pub fn fallback_served(served: bool) {
+    static EVER: AtomicBool = AtomicBool::new(false);
+    if EVER.fetch_or(served, Relaxed) || served {
+        FALLBACK.register();
+        FALLBACK.with(&[]).set(f64::from(u8::from(served)));
+    }
+}
 
 /// Puts what the server counts on the page.
 pub fn register() {

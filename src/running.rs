@@ -2,8 +2,10 @@
 
 use crate::boot;
 use crate::cli::Options;
+use crate::fallback::Fallback;
 use crate::http::HttpServer;
 use crate::instance::{Instance, Listener};
+use crate::metrics;
 use crate::output;
 use crate::panics;
 use crate::plugins::Table;
@@ -64,6 +66,7 @@ struct Generation {
 struct Control {
     table: Table,
     origin: Origin,
+    fallback: Option<Fallback>,
     hash: Mutex<String>,
     generation: AtomicU64,
     wanted: mpsc::UnboundedSender<Wanted>,
@@ -98,6 +101,30 @@ impl Reload for Control {
 impl Control {
     /// Reads and sets up the configuration, with the state that the one `before` leaves.
     fn build(self: &Arc<Self>, clock: Clock, before: &[Arc<Carried>]) -> Result<Instance, String> {
+        let built = self.build_from_origin(clock.clone(), before);
+        match (built, &self.fallback) {
+            (Err(why), Some(fallback)) if self.running().is_empty() => self
+                .build_from_fallback(fallback, clock)
+                .map_err(|none| format!("{why}\nno fallback: {none}"))
+                .inspect(|_| {
+                    let (file, kept) = (self.origin.shown(), fallback.shown());
+                    tracing::error!(
+                        "{file} is broken, and {kept}, a copy of what worked last, is served instead: {why}"
+                    );
+                    metrics::fallback_served(true);
+                }),
+            (built, _) => built,
+        }
+    }
+
+    /// Sets up the copy of the configuration that worked last.
+    fn build_from_fallback(self: &Arc<Self>, fallback: &Fallback, clock: Clock) -> Result<Instance, String> {
+        let corefile = fallback.read(&self.table)?;
+        let world = World::new(clock, Carry::default(), self.clone());
+        Instance::build(&self.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))
+    }
+
+    fn build_from_origin(self: &Arc<Self>, clock: Clock, before: &[Arc<Carried>]) -> Result<Instance, String> {
         let (corefile, mut mistakes) = self.origin.read(&self.table)?;
         if !mistakes.is_empty() {
             // What set-up finds in the rest of it is told too, so that all is told at once.
@@ -105,11 +132,18 @@ impl Control {
             mistakes.extend(Instance::examine(&self.table, &corefile, world).mistakes);
             return Err(source::lines(&mistakes));
         }
+        if self.fallback.is_some() && self.origin.is_file() && source::is_default(&corefile) {
+            // An empty file is no configuration where there is one that worked.
+            return Err(format!("{}:1 - no server block is in it, at least one is expected", self.origin.shown()));
+        }
         for warning in &corefile.warnings {
             tracing::warn!("{warning}");
         }
         let world = World::new(clock, Carry::from_before(before), self.clone());
-        Instance::build(&self.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))
+        let mut instance =
+            Instance::build(&self.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))?;
+        instance.tasks.extend(self.fallback.as_ref().map(|fallback| fallback.keep(&corefile, &self.table)));
+        Ok(instance)
     }
 }
 
@@ -122,8 +156,15 @@ impl Running {
     pub async fn start(table: Table, options: Options) -> Result<Running, String> {
         let origin = Origin::choose(&options)?;
         let (wanted, reloads) = mpsc::unbounded_channel();
-        let control =
-            Arc::new(Control { table, origin, hash: Mutex::default(), generation: AtomicU64::new(0), wanted });
+        let fallback = Fallback::at(&options.fallback);
+        let control = Arc::new(Control {
+            table,
+            origin,
+            fallback,
+            hash: Mutex::default(),
+            generation: AtomicU64::new(0),
+            wanted,
+        });
         let mut running = Running {
             control,
             options,

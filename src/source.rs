@@ -41,6 +41,14 @@ impl Origin {
         Ok(Origin { kind, port })
     }
 
+    /// What it is called in messages.
+    pub fn shown(&self) -> &str {
+        match &self.kind {
+            Kind::File(file) => file,
+            Kind::Text(source) => &source.name,
+        }
+    }
+
     /// Whether it can be read again.
     pub fn is_file(&self) -> bool {
         matches!(self.kind, Kind::File(_))

@@ -1,7 +1,7 @@
 //! What two configurations do differently: server blocks by their addresses, directives by name, whatever their order in the file.
 
 use annotate_snippets::normalize_untrusted_str;
-use api::corefile::{Corefile, ServerBlock, Token};
+use api::corefile::{Corefile, ServerBlock, Token, word};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -157,7 +157,7 @@ fn lines(tokens: &[Token]) -> Vec<String> {
     let (mut head, mut inside) = (String::new(), false);
     for (i, token) in tokens.iter().enumerate() {
         let begins = i.checked_sub(1).is_none_or(|i| tokens[i].line != token.line || tokens[i].file != token.file);
-        let word = word(&token.text);
+        let word = word(&token.text).into_owned();
         match &*token.text {
             "{" if !inside => inside = true,
             "}" if inside => inside = false,
@@ -179,12 +179,6 @@ fn lines(tokens: &[Token]) -> Vec<String> {
         }
     }
     all
-}
-
-/// A word as it is written in a Corefile.
-fn word(text: &str) -> String {
-    let plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '#');
-    if plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\\\"")) }
 }
 
 #[cfg(test)]

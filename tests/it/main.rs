@@ -3,6 +3,7 @@
 //! - `allocations`: what an answer allocates;
 //! - `check`: `poddns check` in dialogues;
 //! - `derived`: manifests without EndpointSlices;
+//! - `fallback`: starts with a broken Corefile;
 //! - `freshness`: an API server that goes away and comes back without its history;
 //! - `golden`: plays the recordings of `tests/golden` against the daemon, one test per family;
 //! - `differences`: what we do otherwise on purpose, and what a later change brings;
@@ -19,6 +20,7 @@ mod allocations;
 mod check;
 mod derived;
 mod differences;
+mod fallback;
 mod freshness;
 mod golden;
 mod hostile;

@@ -28,10 +28,15 @@ impl Daemon {
     fn start(corefile: &str, env: &[(&str, &str)], args: &[&str]) -> Daemon {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("Corefile"), corefile).expect("written");
+        Daemon::start_in(folder, args, env)
+    }
+
+    /// One that finds what is in `folder`, with more flags.
+    pub(super) fn start_in(folder: TempDir, flags: &[&str], env: &[(&str, &str)]) -> Daemon {
         let log = File::create(folder.path().join("log")).expect("a log");
         let child = Command::new(crate::program())
             .args(["-conf", "Corefile", "-pidfile", "pid"])
-            .args(args)
+            .args(flags)
             .current_dir(folder.path())
             .envs(env.iter().copied())
             .stdin(Stdio::null())
@@ -70,7 +75,7 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).expect("the daemon runs");
     }
 
-    fn end(&mut self) -> ExitStatus {
+    pub(super) fn end(&mut self) -> ExitStatus {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {

@@ -9,6 +9,7 @@
 //! | `overlap` | keys that claim the same address and zone |
 //! | `cursor` | how a plugin reads its lines |
 //! | [`value`] | zones, networks and addresses as arguments |
+//! | `text` | a configuration as text again |
 //! | `error` | mistakes, in CoreDNS's words |
 //!
 //! Reading is bounded (`Limits`): a Corefile can hold neither more text nor more blocks than a server could serve.
@@ -21,6 +22,7 @@ mod import;
 mod lexer;
 mod overlap;
 mod parser;
+mod text;
 pub mod value;
 
 pub use address::{Key, Transport};
@@ -28,6 +30,7 @@ pub use cursor::Cursor;
 pub use env::Environment;
 pub use error::{ConfigError, Place, Via, Wording};
 pub use overlap::{Claim, check_overlaps};
+pub use text::word;
 
 use sha2::{Digest, Sha512};
 use std::fmt::Write;

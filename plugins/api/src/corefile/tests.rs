@@ -183,6 +183,17 @@ fn the_hash_is_of_words_and_places() {
 }
 
 #[test]
+fn a_configuration_as_text() {
+    let text = "(s) {\n errors {$TWO} \"\"\n}\na.org 10.0.0.0/23:54 tls://b {\n import s\n hosts \"x#\ny\" {\n  a \"\\\"b\" c\"d\n  b {\n   c\n  }\n }\n errors 2\n}\nc {\n}\n";
+    let want = "dns://a.org.:53 dns://0.0.10.in-addr.arpa.:54 tls://b.:853 dns://1.0.10.in-addr.arpa.:54 {\n    \
+                errors \"a b\" \"\"\n    errors 2\n    hosts \"x#\ny\" {\n        a \"\\\"b\" c\"d\n        b {\n            \
+                c\n        }\n    }\n}\ndns://c.:53 {\n}\n";
+    let written = parse(text).expect("no mistakes").to_string();
+    assert_eq!(written, want);
+    assert_eq!(parse(&written).expect("no mistakes").to_string(), want);
+}
+
+#[test]
 fn files() {
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().to_str().expect("UTF-8");

@@ -1,7 +1,7 @@
 //! Opening sockets: address families, reuse of ports, errors in the words people search for.
 
 use crate::udp::batch;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
@@ -72,6 +72,48 @@ pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Sockets>), S
         opened.push(Sockets { udp, tcp });
     }
     Ok((address, opened))
+}
+
+/// Takes a socket for datagrams out of those that share its port: what comes from now on goes to the others, of this process or
+/// another, and what has reached it can still be read and answered.
+///
+/// Closing it would lose what is queued in it. But a connected socket is none that the system chooses for datagrams of others
+/// (Linux since 5.4, `reuseport_select_sock`), so it is connected to itself: nobody else sends from there.
+///
+/// # Errors
+/// The system refuses; the socket goes on getting datagrams.
+pub fn take_out(udp: impl AsFd) -> io::Result<()> {
+    let udp = udp.as_fd();
+    let socket = SockRef::from(&udp);
+    let own = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let loopback = match own {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let itself = if own.ip().is_unspecified() { SocketAddr::new(loopback, own.port()) } else { own };
+    socket.connect(&itself.into())
+}
+
+/// Lets a listening socket begin no more connections; those that have begun come to their end, and can be accepted.
+///
+/// Closing it would reset them. The first packet of a connection is dropped from now on, so that it is sent again, a second later,
+/// and reaches a socket that is open then: a filter of four instructions (`linux/filter.h`) on the header of TCP (RFC 9293 3.1).
+///
+/// # Errors
+/// The system refuses; connections go on to come.
+pub fn begin_no_more(tcp: impl AsFd) -> io::Result<()> {
+    const LOAD_OCTET: u16 = 0x30;
+    const SKIP_UNLESS_ANY: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    let tcp = tcp.as_fd();
+    SockRef::from(&tcp).attach_filter(&[
+        SockFilter::new(LOAD_OCTET, 0, 0, FLAGS),
+        SockFilter::new(SKIP_UNLESS_ANY, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
 }
 
 /// A line that says what to do when an address cannot be had, with a line break before it; empty where there is nothing to
@@ -155,6 +197,44 @@ mod tests {
             assert_eq!(sockets.tcp.local_addr().unwrap(), address);
             assert_eq!(sockets.udp.iter().map(|udp| udp.local_addr().unwrap()).collect::<Vec<_>>(), [address]);
         }
+    }
+
+    #[test]
+    fn a_socket_that_is_taken_out_keeps_what_it_has() {
+        for host in ["127.0.0.1", ""] {
+            let (address, opened) = open(&Place { host: host.into(), port: 0 }, 2).unwrap();
+            let to = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+            let udp = |n: usize| opened[n].udp.iter().find(|udp| udp.local_addr().unwrap().is_ipv4()).unwrap();
+            let clients: Vec<_> = (0..100).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+            let ask = |octet| clients.iter().for_each(|client| assert_eq!(client.send_to(&[octet], to).unwrap(), 1));
+            let got = |n| {
+                let mut octets = [0; 2];
+                std::iter::from_fn(|| udp(n).recv(&mut octets).ok().map(|_| octets[0])).collect::<Vec<_>>()
+            };
+            ask(1);
+            take_out(udp(0)).unwrap();
+            ask(2);
+            let (out, stays) = (got(0), got(1));
+            assert!(out.iter().all(|octet| *octet == 1) && !out.is_empty(), "{host}");
+            assert_eq!(out.len() + stays.len(), 200, "{host}");
+            // It still answers, from the port that was asked.
+            assert_eq!(udp(0).send_to(&[3], clients[0].local_addr().unwrap()).unwrap(), 1, "{host}");
+            assert_eq!(clients[0].recv_from(&mut [0; 2]).unwrap().1, to, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_has_begun_is_accepted_and_no_other() {
+        use std::net::{TcpListener, TcpStream};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let _begun = TcpStream::connect(address).unwrap();
+        begin_no_more(&listener).unwrap();
+        let late = TcpStream::connect_timeout(&address, std::time::Duration::from_millis(50));
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        listener.set_nonblocking(true).unwrap();
+        listener.accept().unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -4,11 +4,12 @@ use crate::admit::{Admission, admit};
 use crate::clients::{Full, Place};
 use crate::route::Begun;
 use crate::seal::seal;
+use crate::sockets;
 use crate::waiting::{Busy, Deliver, Job};
 use crate::worker::{Current, Routes, Shared};
 use api::reply::More;
 use api::setup::Timeouts;
-use api::task::Stop;
+use api::task::{Stop, StopSource};
 use api::{Query, Transport};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,7 +22,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 /// Connections that one worker serves at the same time; more are closed at once.
 pub const MAX_CONNECTIONS: usize = 4_096;
@@ -35,6 +36,15 @@ const MAX_BUFFERED: usize = 32 << 20;
 /// Memory that a connection may keep for what it reads and writes next.
 const KEPT: usize = 4 * 1024;
 
+/// Connections that have begun when the listener ends are complete after that time: a round trip to a distant client.
+const HANDSHAKE: Duration = Duration::from_millis(100);
+/// How long clients that always have another query are listened to once the listener has ended.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a connection that is idle is listened to once the listener has ended: what the client has just sent arrives.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+/// How long a client may take to end its side after ours.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Time-outs without the directive `timeouts` (CoreDNS's values).
 const READ: Duration = Duration::from_secs(3);
 const WRITE: Duration = Duration::from_secs(5);
@@ -45,16 +55,58 @@ pub struct TcpServer {
     current: Current,
     shared: Rc<Shared>,
     connections: Busy,
+    /// Ordered when the end cannot wait for clients any more that always have another query.
+    hurry: StopSource,
 }
 
 impl TcpServer {
-    /// Without connections.
+    /// A server without connections.
     pub fn new(current: Current, shared: Rc<Shared>) -> Rc<TcpServer> {
-        Rc::new(TcpServer { current, shared, connections: Busy::default() })
+        Rc::new(TcpServer { current, shared, connections: Busy::default(), hurry: StopSource::default() })
     }
-}
 
-impl TcpServer {
+    /// Accepts connections until `stop`; those that have begun until then end when they are idle, and this ends with the last.
+    pub async fn serve(self: Rc<Self>, listener: TcpListener, mut stop: Stop) {
+        while let Some(accepted) = stop.or(listener.accept()).await {
+            match accepted {
+                Ok((stream, peer)) => self.begin(stream, peer, &stop),
+                // Out of descriptors, most likely: closing connections give some back.
+                Err(_) => sleep(Duration::from_millis(10)).await,
+            }
+        }
+        if let Err(e) = sockets::begin_no_more(&listener) {
+            tracing::debug!("connections that begin at the very end may be reset: {}", api::os_words(&e));
+        }
+        self.accept_all(&listener, &stop);
+        sleep(HANDSHAKE).await;
+        self.accept_all(&listener, &stop);
+        drop(listener); // connections may end later than others can have the port
+        if timeout(PATIENCE, self.connections.ended()).await.is_err() {
+            self.hurry.stop();
+        }
+        self.connections.ended().await;
+    }
+
+    /// Accepts the connections that are there already, whether the runtime has heard of them or not.
+    fn accept_all(self: &Rc<Self>, listener: &TcpListener, stop: &Stop) {
+        while let Ok((stream, peer)) = accept_now(listener) {
+            self.begin(stream, peer, stop);
+        }
+    }
+
+    /// Begins to answer on a connection, if there is a place for it.
+    fn begin(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, stop: &Stop) {
+        let shed = |reason| self.current.get().router.shed(reason, 1);
+        match self.shared.connections.take(peer.ip()) {
+            Ok(place) => {
+                let served = Served::new(self, place);
+                tokio::task::spawn_local(converse(stream, canonical(peer), served, stop.clone()));
+            }
+            Err(Full::All) => shed("connections"),
+            Err(Full::Share) => shed("connections_client"),
+        }
+    }
+
     /// Whether the connections of the worker hold as much as they may.
     fn is_laden(&self) -> bool {
         self.shared.buffered.get() >= MAX_BUFFERED
@@ -80,21 +132,6 @@ impl Drop for Served {
     }
 }
 
-/// Accepts connections until `stop`; those that have come until then end when they are idle, and this ends with the last.
-pub async fn serve(socket: TcpListener, server: Rc<TcpServer>, mut stop: Stop) {
-    while let Some(accepted) = stop.or(socket.accept()).await {
-        match accepted {
-            Ok((stream, peer)) => begin(&server, stream, peer, &stop),
-            // Out of descriptors, most likely: closing connections give some back.
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-    }
-    while let Ok((stream, peer)) = accept_now(&socket) {
-        begin(&server, stream, peer, &stop);
-    }
-    server.connections.ended().await;
-}
-
 /// Accepts a connection that is there already, whether the runtime has heard of it or not.
 fn accept_now(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, _) = socket2::SockRef::from(socket).accept()?;
@@ -102,19 +139,6 @@ fn accept_now(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let stream = TcpStream::from_std(stream.into())?;
     let peer = stream.peer_addr()?;
     Ok((stream, peer))
-}
-
-/// Begins to answer on a connection, if there is a place for it.
-fn begin(server: &Rc<TcpServer>, stream: TcpStream, peer: SocketAddr, stop: &Stop) {
-    let shed = |reason| server.current.get().router.shed(reason, 1);
-    match server.shared.connections.take(peer.ip()) {
-        Ok(place) => {
-            let served = Served::new(server, place);
-            tokio::task::spawn_local(converse(stream, canonical(peer), served, stop.clone()));
-        }
-        Err(Full::All) => shed("connections"),
-        Err(Full::Share) => shed("connections_client"),
-    }
 }
 
 /// A reply of which more messages follow.
@@ -176,14 +200,20 @@ pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let (unwritten, waiting, answered) = (RefCell::default(), Cell::new(0), Answered::default());
     let unfinished = RefCell::default();
+    let hurry = server.hurry.listen();
     let connection = Rc::new(Connection { server, peer, local, unwritten, unfinished, waiting, answered });
+    let (input, written, queries, leaves, client_ended) = (Vec::new(), 0, 0, false, false);
     // A broken connection needs no further words.
-    let _ = Conversation { connection, stream, input: Vec::new(), written: 0, queries: 0, held: 0 }.run(stop).await;
+    let _ = Conversation { connection, stream, hurry, input, written, queries, held: 0, leaves, client_ended }
+        .run(stop)
+        .await;
 }
 
 struct Conversation<S> {
     connection: Rc<Connection>,
     stream: S,
+    /// No more is to be read.
+    hurry: Stop,
     /// What was read and is not answered yet: a part of a message, mostly, or messages that have to wait.
     input: Vec<u8>,
     /// Octets of the unwritten ones that have been written meanwhile.
@@ -191,6 +221,10 @@ struct Conversation<S> {
     queries: u64,
     /// Octets of memory that the worker was told of.
     held: usize,
+    /// The server stops, and the connection ends as soon as it is idle.
+    leaves: bool,
+    /// The client has said all that it has to say.
+    client_ended: bool,
 }
 
 /// Why a conversation goes on, or does not.
@@ -199,14 +233,16 @@ enum Event {
     Read(u64),
     /// Queries that waited are answered.
     Answered,
-    /// The client has said all, or too little for too long, or the server stops.
+    /// The server stops.
+    Stop,
+    /// The client has said all, or too little for too long.
     End,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     async fn run(mut self, mut stop: Stop) -> io::Result<()> {
         let Timeouts { read, write, idle, max_queries } = self.connection.server.current.get().timeouts;
-        let (idle, write, most) = (idle.unwrap_or(IDLE), write.unwrap_or(WRITE), max_queries.unwrap_or(u64::MAX));
+        let (mut idle, write, most) = (idle.unwrap_or(IDLE), write.unwrap_or(WRITE), max_queries.unwrap_or(u64::MAX));
         let mut deadline = self.now() + read.unwrap_or(READ);
         // Set anew only when it ends before its time has come: a query does not move it.
         let mut timer = pin!(sleep_until(deadline));
@@ -225,6 +261,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     self.take_input(most); // that had to wait for it
                     deadline = self.now() + idle;
                 }
+                Event::Stop => {
+                    // What is on its way is answered, too.
+                    (idle, self.leaves) = (Duration::ZERO, true);
+                    deadline = deadline.min(self.now() + ON_ITS_WAY);
+                }
             }
             if self.write(write, most).await? {
                 deadline = self.now() + idle;
@@ -236,7 +277,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             self.take_input(most);
             self.write(write, most).await?;
         }
-        self.stream.shutdown().await
+        self.stream.shutdown().await?;
+        self.hear_out().await;
+        Ok(())
+    }
+
+    /// Reads what the client may have sent while it was told of the end, and forgets it: a connection that is closed with octets
+    /// unread is reset (RFC 9293 3.10.4), and the client may lose replies that it has not read yet.
+    async fn hear_out(&mut self) {
+        let end = poll_fn(|cx| {
+            let mut shared = self.connection.server.shared.read.borrow_mut();
+            loop {
+                let mut buffer = ReadBuf::new(&mut shared[..]);
+                let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+                if read.is_err() || buffer.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        });
+        if !self.client_ended {
+            let _ = timeout(LINGER, end).await; // it was given its time
+        }
     }
 
     fn now(&self) -> Instant {
@@ -252,6 +313,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         mut timer: Pin<&mut Sleep>,
         stopped: Pin<&mut impl Future<Output = ()>>,
     ) -> Poll<io::Result<Event>> {
+        if self.hurry.is_ordered() {
+            return Poll::Ready(Ok(Event::End));
+        }
         if self.connection.waiting.get() < MAX_WAITING
             && let Poll::Ready(read) = self.read(cx, most)
         {
@@ -269,7 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
             timer.as_mut().reset(deadline);
         }
-        stopped.poll(cx).map(|()| Ok(Event::End))
+        if self.leaves { Poll::Pending } else { stopped.poll(cx).map(|()| Ok(Event::Stop)) }
     }
 
     /// Reads once, into the memory that all connections of the worker share, and answers what is whole.
@@ -280,6 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         let octets = buffer.filled();
         if octets.is_empty() {
+            self.client_ended = true;
             return Poll::Ready(Ok(Event::End));
         }
         let before = self.queries;

@@ -174,12 +174,11 @@ fn serve(
     shared: &Rc<Shared>,
 ) -> io::Result<(StopSource, Vec<tokio::task::JoinHandle<()>>)> {
     let stop = StopSource::default();
-    let (tcp, socket) = (TcpServer::new(current.clone(), shared.clone()), TcpListener::from_std(sockets.tcp)?);
-    let mut serving = vec![tokio::task::spawn_local(tcp::serve(socket, tcp, stop.listen()))];
+    let (tcp, listener) = (TcpServer::new(current.clone(), shared.clone()), TcpListener::from_std(sockets.tcp)?);
+    let mut serving = vec![tokio::task::spawn_local(tcp.serve(listener, stop.listen()))];
     for udp in sockets.udp {
         let udp = UdpServer::new(udp, current.clone(), shared.clone())?;
-        let mut stop = stop.listen();
-        serving.push(tokio::task::spawn_local(async move { udp.serve(stop.stopped()).await }));
+        serving.push(tokio::task::spawn_local(udp.serve(stop.listen())));
     }
     Ok((stop, serving))
 }

@@ -8,8 +8,10 @@ use crate::admit::{Admission, admit};
 use crate::metrics;
 use crate::route::Begun;
 use crate::seal::seal;
+use crate::sockets;
 use crate::waiting::{Busy, Deliver, Job};
 use crate::worker::{Current, Routes, Shared};
+use api::task::Stop;
 use api::{Query, Transport};
 use backlog::Backlog;
 use batch::{BATCH, Batch, Datagram};
@@ -19,7 +21,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -45,6 +47,10 @@ struct Buffers {
     replies: [Range<usize>; BATCH],
 }
 
+/// What the system was about to deliver to a socket when it was taken out is there after that time.
+const DELIVERED: Duration = Duration::from_millis(20);
+/// Pending errors of a socket, each of which reading it fetches, before it is taken for broken.
+const MAX_FAILURES: u32 = 64;
 /// Octets for replies that are kept from batch to batch.
 const KEPT: usize = 256 << 10;
 
@@ -69,15 +75,15 @@ impl UdpServer {
     }
 
     /// Answers queries until `stop`; then what has reached the socket before. Ends when nothing waits any more.
-    pub async fn serve(self: Rc<Self>, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
+    pub async fn serve(self: Rc<Self>, mut stop: Stop) {
+        let (order, mut stopped) = (stop.clone(), std::pin::pin!(stop.stopped()));
         let mut buffers = None;
         let way_back: Rc<dyn Deliver> = self.clone();
-        loop {
+        while !order.is_ordered() {
             tokio::select! {
                 biased;
                 _ = self.socket.readable() => (), // where it cannot be watched, reading it says so
-                () = &mut stop => break,
+                () = &mut stopped => break,
             };
             let buffers = buffers.get_or_insert_with(Buffers::default);
             let n = self.receive(&mut buffers.batch);
@@ -87,16 +93,29 @@ impl UdpServer {
                 tokio::task::yield_now().await; // others of this worker have their turn
             }
         }
-        loop {
-            let buffers = buffers.get_or_insert_with(Buffers::default);
-            // Straight from the socket: the runtime may not have heard yet of what has come.
-            match buffers.batch.receive(self.socket.as_fd()) {
-                Ok(n) if n > 0 => self.answer(buffers, n, &way_back).await,
-                _ => break,
-            }
+        let buffers = buffers.get_or_insert_with(Buffers::default);
+        if let Err(e) = sockets::take_out(&self.socket) {
+            tracing::debug!("what reaches {} at the very end is lost: {}", self.address, api::os_words(&e));
         }
+        self.read_empty(buffers, &way_back).await;
+        tokio::join!(tokio::time::sleep(DELIVERED), self.busy.ended());
+        self.read_empty(buffers, &way_back).await;
         self.busy.ended().await;
         self.backlog.ended().await;
+    }
+
+    /// Answers all that has reached the socket. Other work of this worker has its turn in between.
+    async fn read_empty(&self, buffers: &mut Buffers, way_back: &Rc<dyn Deliver>) {
+        let mut failures = 0;
+        loop {
+            // Straight from the socket: the runtime may not have heard yet of what has come.
+            match buffers.batch.receive(self.socket.as_fd()) {
+                Ok(n) if n > 0 => self.answer(buffers, n, way_back).await,
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock && failures < MAX_FAILURES => failures += 1,
+                _ => return,
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     fn receive(&self, batch: &mut Batch) -> usize {

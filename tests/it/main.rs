@@ -10,6 +10,7 @@
 //! - `hostile`: messages, connections and requests that are meant to do harm;
 //! - `log`: lines about queries while nobody reads them, and at the end;
 //! - `metrics`: labels that no recording shows;
+//! - `operations`: reloads, stops and successors under load;
 //! - `overload`: more queries than can be answered;
 //! - `readme`: the Corefile blocks of the READMEs;
 //! - `server`: broken and hostile Corefiles, reloads that fail, signals;
@@ -26,6 +27,7 @@ mod golden;
 mod hostile;
 mod log;
 mod metrics;
+mod operations;
 mod overload;
 mod readme;
 mod server;

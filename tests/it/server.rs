@@ -25,7 +25,7 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    fn start(corefile: &str, env: &[(&str, &str)], args: &[&str]) -> Daemon {
+    pub(super) fn start(corefile: &str, env: &[(&str, &str)], args: &[&str]) -> Daemon {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("Corefile"), corefile).expect("written");
         Daemon::start_in(folder, args, env)
@@ -71,7 +71,7 @@ impl Daemon {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the daemon runs");
     }
 

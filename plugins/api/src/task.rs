@@ -21,6 +21,11 @@ impl Stop {
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 
+    /// Whether the order has been given since this receiver is there: one look at memory, for loops that hardly wait.
+    pub fn is_ordered(&self) -> bool {
+        self.0.has_changed().unwrap_or(true)
+    }
+
     /// Runs `work` until it ends (`Some`) or is told to (`None`).
     pub async fn or<F: Future>(&mut self, work: F) -> Option<F::Output> {
         tokio::select! {

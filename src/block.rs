@@ -80,7 +80,7 @@ pub struct Drafts {
 
 /// Sets up all directives: in the order of the table, and for each of them block by block, as CoreDNS does.
 pub fn build(table: &Table, blocks: &[ServerBlock], world: &World) -> Drafts {
-    let mut drafts: Vec<Block> = blocks.iter().map(|b| Block::new(keys(b), zones(b))).collect();
+    let mut drafts: Vec<Block> = blocks.iter().map(|b| draft(table, b)).collect();
     let mut states = vec![State::Sound; blocks.len()];
     let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     for row in &table.0 {
@@ -133,6 +133,18 @@ fn all_of(
         }
     }
     mistakes
+}
+
+/// A block of which nothing is set up yet.
+fn draft(table: &Table, block: &ServerBlock) -> Block {
+    let words = |row: &Row| {
+        let tokens = block.directive(row.name())?;
+        let words: Vec<String> = tokens.iter().map(|token| format!("{:?}", token.text)).collect();
+        Some((row.name(), words.join(" ")))
+    };
+    let mut draft = Block::new(keys(block), zones(block));
+    draft.words = table.0.iter().filter_map(words).collect();
+    draft
 }
 
 /// What is wrong with a block as a whole.

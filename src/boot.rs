@@ -61,7 +61,7 @@ fn serve(table: Table, options: Options) -> ExitCode {
         Err(e) => return refuse(&format!("cannot start the background runtime: {e}"), 1),
     };
     beside::allow();
-    runtime.block_on(async {
+    let status = runtime.block_on(async {
         let mut signals = match Signals::listen() {
             Ok(signals) => signals,
             Err(e) => return refuse(&format!("cannot listen to signals: {e}"), 1),
@@ -71,7 +71,9 @@ fn serve(table: Table, options: Options) -> ExitCode {
             Some(Err(text)) => refuse(&text, 1),
             None => ExitCode::SUCCESS, // told to end before it has begun
         }
-    })
+    });
+    runtime.shutdown_background(); // a set-up that hangs, in a file that never ends, does not hold up the end
+    status
 }
 
 /// Raises the number of open files to what the system allows at most, as Go's runtime does: connections and waiting queries

@@ -14,7 +14,7 @@ use crate::tcp::{self, TcpServer};
 use crate::worker::{Current, Routes, Shared};
 use api::corefile::{Corefile, Source};
 use api::server::Server;
-use api::services::Reload;
+use api::services::{Attempt, Reload, Seen};
 use api::setup::{Timeouts, World};
 use api::task::{Carried, Carry, StopSource};
 use api::{Clock, Query, Transport};
@@ -80,7 +80,8 @@ impl InProcess {
             }
             work.detach();
             for gate in instance.gates {
-                gate.await;
+                // What has not come yet is answered as such.
+                let _ = gate.wait.await;
             }
         });
         let background = Background { _carried: instance.carried, _stop: stop, _failures: receiver };
@@ -144,16 +145,16 @@ impl Reload for Never {
         String::new()
     }
 
-    fn read(&self) -> Result<String, String> {
-        Err("the configuration was not read from a file".into())
+    fn look(&self) -> Pin<Box<dyn Future<Output = Seen> + Send + '_>> {
+        Box::pin(std::future::ready(Seen::Running))
     }
 
     fn generation(&self) -> u64 {
         0
     }
 
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        Box::pin(std::future::ready(self.read().map(drop)))
+    fn reload(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(std::future::ready(Err("the configuration was not read from a file".into())))
     }
 }
 

@@ -7,9 +7,10 @@ use crate::route::Router;
 use crate::sockets::Place;
 use api::corefile::{self, Claim, ConfigError, Corefile, ServerBlock, Transport};
 use api::http::Mount;
+use api::inputs::Inputs;
 use api::setup::{Farewell, Gate, Purpose, Timeouts, World};
 use api::task::{Carried, Tasks};
-use api::{Name, Site};
+use api::{Chain, Name, Site};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -26,6 +27,10 @@ pub struct Instance {
     pub gates: Vec<Gate>,
     /// What to do before sockets are closed.
     pub farewells: Vec<Farewell>,
+    /// The plugins of its blocks.
+    pub chains: Vec<Arc<Chain>>,
+    /// What it is made of beside the Corefile.
+    pub inputs: Inputs,
     /// State that may outlive it.
     pub carried: Vec<Arc<Carried>>,
     /// Debug log lines are wanted.
@@ -98,6 +103,8 @@ impl Instance {
             mounts: Vec::new(),
             gates: Vec::new(),
             farewells: Vec::new(),
+            chains: drafts.iter().map(|d| d.built.chain.clone()).collect(),
+            inputs: world.inputs,
             carried: world.carry.current(),
             hash: corefile.hash(),
         };

@@ -15,6 +15,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 static PANICS: CounterFamily =
     CounterFamily::new("coredns_panics_total", "A metrics that counts the number of panics.", &[]);
+static RELOAD_FAILED: CounterFamily =
+    CounterFamily::new("coredns_reload_failed_total", "Counter of the number of failed reload attempts.", &[]);
 static UNSENT: CounterFamily =
     CounterFamily::new("coredns_server_unsent_replies_total", "Counter of replies that the system did not send.", &[]);
 
@@ -37,6 +39,7 @@ pub fn fallback_served(served: bool) {
 pub fn register() {
     traffic::ALL.iter().for_each(|m| m.register());
     PANICS.register();
+    RELOAD_FAILED.register();
     LazyLock::force(&STARTED);
     metrics::collector("process", process);
 }
@@ -74,6 +77,11 @@ impl Listener {
     pub fn shed(&self, reason: &'static str, n: u64) {
         DROPPED.with(&[reason, &self.site.server]).add(n);
     }
+}
+
+/// A reload has failed, whoever asked for it.
+pub fn reload_failed() {
+    RELOAD_FAILED.with(&[]).inc();
 }
 
 /// A plugin panicked.

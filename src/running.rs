@@ -3,7 +3,7 @@
 use crate::boot;
 use crate::cli::Options;
 use crate::fallback::Fallback;
-use crate::http::HttpServer;
+use crate::http::{HttpServer, Pages};
 use crate::instance::{Instance, Listener};
 use crate::metrics;
 use crate::output;
@@ -11,13 +11,14 @@ use crate::panics;
 use crate::plugins::Table;
 use crate::signals::{Order, Signals};
 use crate::sockets::{self, Place, Sockets};
-use crate::source::{self, Origin};
+use crate::source::{self, Origin, Reading};
 use crate::tasks::{self, Failures};
 use crate::worker::{Command, ListenerId, Worker};
-use api::Clock;
-use api::services::Reload;
+use api::inputs::Inputs;
+use api::services::{Attempt, Reload, Seen};
 use api::setup::{Farewell, World};
 use api::task::{Carried, Carry, StopSource};
+use api::{Chain, Clock};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,6 +31,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How long waiting queries may take to be answered once the server stops.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long reading and setting up a configuration may take: names are looked up, large files read.
+const SET_UP: Duration = Duration::from_secs(60);
 
 /// The running server.
 pub struct Running {
@@ -60,6 +63,32 @@ struct Generation {
     stop: StopSource,
     carried: Vec<Arc<Carried>>,
     farewells: Vec<Farewell>,
+    chains: Vec<Arc<Chain>>,
+}
+
+impl Generation {
+    /// Whether it has plugins of `directive`, and all of them are ready.
+    fn is_ready(&self, directive: &str) -> bool {
+        let links = self.chains.iter().flat_map(|chain| chain.links());
+        let mut ready = links.filter(|link| link.name == directive).map(|link| link.plugin.ready()).peekable();
+        ready.peek().is_some() && ready.all(|ready| ready)
+    }
+}
+
+/// Sockets that were opened for a new configuration.
+type Opened = Vec<(Place, SocketAddr, Vec<Sockets>)>;
+
+/// What a new configuration has waited for in vain.
+struct Lacking {
+    directive: &'static str,
+    /// What there is instead.
+    what: String,
+}
+
+impl Lacking {
+    fn warn(&self) {
+        tracing::warn!("plugin/{}: starting server with {}", self.directive, self.what);
+    }
 }
 
 /// What the directive `reload` and signals reach.
@@ -67,43 +96,80 @@ struct Control {
     table: Table,
     origin: Origin,
     fallback: Option<Fallback>,
-    hash: Mutex<String>,
+    served: Mutex<Arc<Served>>,
     generation: AtomicU64,
     wanted: mpsc::UnboundedSender<Wanted>,
 }
 
-/// A reload that is asked for, and the way back to who asked.
-type Wanted = oneshot::Sender<Result<(), String>>;
+/// What tells the configuration that is served from others.
+#[derive(Default)]
+struct Served {
+    hash: String,
+    inputs: Inputs,
+}
 
-impl Reload for Control {
+/// A reload that is asked for, and the way back to who asked.
+type Wanted = (Attempt, oneshot::Sender<Result<(), String>>);
+
+/// Control as plugins see it.
+struct Handle(Arc<Control>);
+
+impl Reload for Handle {
     fn running(&self) -> String {
-        self.hash.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.served().hash.clone()
     }
 
-    fn read(&self) -> Result<String, String> {
-        self.origin.parse(&self.table).map(|corefile| corefile.hash())
+    fn look(&self) -> Pin<Box<dyn Future<Output = Seen> + Send + '_>> {
+        let control = self.0.clone();
+        Box::pin(
+            async move { apart("read the configuration", move || control.look()).await.unwrap_or_else(Seen::Broken) },
+        )
     }
 
     fn generation(&self) -> u64 {
-        self.generation.load(Relaxed)
+        self.0.generation.load(Relaxed)
     }
 
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        Box::pin(async {
+    fn reload(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move {
             let (done, outcome) = oneshot::channel();
             let ends = |_| "the server ends".to_owned();
-            self.wanted.send(done).map_err(|_| ends(()))?;
+            self.0.wanted.send((attempt, done)).map_err(|_| ends(()))?;
             outcome.await.map_err(|_| ends(()))?
         })
     }
 }
 
+/// Does work that blocks on a thread of its own, while probes and everything else in the background goes on.
+async fn apart<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    match tokio::time::timeout(SET_UP, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done.map_err(|e| format!("cannot {what}: {e}")),
+        Err(_) => Err(format!("cannot {what} within {SET_UP:?}")), // the thread is left to itself
+    }
+}
+
 impl Control {
+    fn served(&self) -> Arc<Served> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn look(&self) -> Seen {
+        let hash = match self.origin.parse(&self.table, Reading::Again) {
+            Ok(corefile) => corefile.hash(),
+            Err(why) => return Seen::Broken(why),
+        };
+        let served = self.served();
+        match served.inputs.changed() {
+            None if hash == served.hash => Seen::Running,
+            inputs => Seen::Changed(format!("{hash} {inputs:?}")),
+        }
+    }
+
     /// Reads and sets up the configuration, with the state that the one `before` leaves.
-    fn build(self: &Arc<Self>, clock: Clock, before: &[Arc<Carried>]) -> Result<Instance, String> {
-        let built = self.build_from_origin(clock.clone(), before);
+    fn build(self: &Arc<Self>, reading: Reading, clock: Clock, before: &[Arc<Carried>]) -> Result<Instance, String> {
+        let built = self.build_from_origin(reading, clock.clone(), before);
         match (built, &self.fallback) {
-            (Err(why), Some(fallback)) if self.running().is_empty() => self
+            (Err(why), Some(fallback)) if reading == Reading::First => self
                 .build_from_fallback(fallback, clock)
                 .map_err(|none| format!("{why}\nno fallback: {none}"))
                 .inspect(|_| {
@@ -120,15 +186,20 @@ impl Control {
     /// Sets up the copy of the configuration that worked last.
     fn build_from_fallback(self: &Arc<Self>, fallback: &Fallback, clock: Clock) -> Result<Instance, String> {
         let corefile = fallback.read(&self.table)?;
-        let world = World::new(clock, Carry::default(), self.clone());
+        let world = World::new(clock, Carry::default(), Arc::new(Handle(self.clone())));
         Instance::build(&self.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))
     }
 
-    fn build_from_origin(self: &Arc<Self>, clock: Clock, before: &[Arc<Carried>]) -> Result<Instance, String> {
-        let (corefile, mut mistakes) = self.origin.read(&self.table)?;
+    fn build_from_origin(
+        self: &Arc<Self>,
+        reading: Reading,
+        clock: Clock,
+        before: &[Arc<Carried>],
+    ) -> Result<Instance, String> {
+        let (corefile, mut mistakes) = self.origin.read(&self.table, reading)?;
         if !mistakes.is_empty() {
             // What set-up finds in the rest of it is told too, so that all is told at once.
-            let world = World::new(clock, Carry::default(), self.clone()).to_check();
+            let world = World::new(clock, Carry::default(), Arc::new(Handle(self.clone()))).to_check();
             mistakes.extend(Instance::examine(&self.table, &corefile, world).mistakes);
             return Err(source::lines(&mistakes));
         }
@@ -139,7 +210,7 @@ impl Control {
         for warning in &corefile.warnings {
             tracing::warn!("{warning}");
         }
-        let world = World::new(clock, Carry::from_before(before), self.clone());
+        let world = World::new(clock, Carry::from_before(before), Arc::new(Handle(self.clone())));
         let mut instance =
             Instance::build(&self.table, &corefile, world).map_err(|mistakes| source::lines(&mistakes))?;
         instance.tasks.extend(self.fallback.as_ref().map(|fallback| fallback.keep(&corefile, &self.table)));
@@ -161,7 +232,7 @@ impl Running {
             table,
             origin,
             fallback,
-            hash: Mutex::default(),
+            served: Mutex::default(),
             generation: AtomicU64::new(0),
             wanted,
         });
@@ -177,9 +248,12 @@ impl Running {
             failures: mpsc::unbounded_channel(),
             reloads,
         };
-        let mut instance = running.build().await?;
-        running.http.apply(std::mem::take(&mut instance.mounts)).await?;
-        let opened = running.prepare(&mut instance).await?;
+        let mut instance = running.build(Reading::First).await?;
+        // Before what may take long: /ready says what is waited for.
+        let pages = running.http.open(std::mem::take(&mut instance.mounts)).await?;
+        running.http.show(pages);
+        running.wait(&mut instance).await.iter().for_each(Lacking::warn);
+        let opened = running.open(&instance)?;
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         for number in 0..workers {
             let worker =
@@ -190,39 +264,49 @@ impl Running {
         Ok(running)
     }
 
-    /// Reads and sets up the configuration, on a thread of its own: directives may look up names and read large files, while
-    /// probes and everything else in the background goes on.
-    async fn build(&self) -> Result<Instance, String> {
+    /// Reads and sets up the configuration.
+    async fn build(&self, reading: Reading) -> Result<Instance, String> {
         let (control, clock, before) = (self.control.clone(), self.clock.clone(), self.generation.carried.clone());
-        let built = tokio::task::spawn_blocking(move || control.build(clock, &before)).await;
-        built.unwrap_or_else(|e| Err(format!("cannot set up the configuration: {e}")))
+        apart("set up the configuration", move || control.build(reading, clock, &before)).await?
     }
 
-    /// Does what can fail: waits for what has to be waited for, and opens the sockets that are not open yet.
-    async fn prepare(&self, instance: &mut Instance) -> Result<Vec<(Place, SocketAddr, Vec<Sockets>)>, String> {
+    /// Waits for what has to be waited for; returns what has not come in time.
+    async fn wait(&self, instance: &mut Instance) -> Vec<Lacking> {
         let mut carried = tasks::Running::default();
         carried.start_carried(&instance.carried, &self.failures.0);
         carried.detach();
+        let mut lacking = Vec::new();
         for gate in std::mem::take(&mut instance.gates) {
-            gate.await;
+            if let Err(what) = gate.wait.await {
+                lacking.push(Lacking { directive: gate.directive, what });
+            }
         }
+        lacking
+    }
+
+    /// Opens the sockets that are not open yet. Those that join others at the same place come last: they get queries from then on.
+    fn open(&self, instance: &Instance) -> Result<Opened, String> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut opened = Vec::new();
+        let mut places: Vec<(&Place, usize)> = Vec::new();
         for (place, listener) in &instance.listeners {
             let count = listener.sockets.unwrap_or(workers);
             if self.open.get(place).is_none_or(|open| open.sockets != count) {
-                let (address, sockets) = sockets::open(place, count)?;
-                opened.push((place.clone(), address, sockets));
+                places.push((place, count));
             }
         }
-        Ok(opened)
+        places.sort_by_key(|(place, _)| self.open.contains_key(place));
+        let open = |(place, count): (&Place, usize)| {
+            sockets::open(place, count).map(|(address, sockets)| (place.clone(), address, sockets))
+        };
+        places.into_iter().map(open).collect()
     }
 
     /// Serves `instance` from now on, and nothing of what was served before.
-    async fn switch(&mut self, instance: Instance, opened: Vec<(Place, SocketAddr, Vec<Sockets>)>) {
+    async fn switch(&mut self, instance: Instance, opened: Opened) {
         output::set_debug(instance.debug);
         panics::configure(instance.debug, instance.stacktrace);
-        *self.control.hash.lock().unwrap_or_else(PoisonError::into_inner) = instance.hash;
+        let served = Arc::new(Served { hash: instance.hash, inputs: instance.inputs });
+        *self.control.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
         let mut closing = self.forget(|place| !instance.listeners.contains_key(place));
         for (place, address, sockets) in opened {
             closing.extend(self.forget(|p| *p == place));
@@ -235,7 +319,8 @@ impl Running {
             let id = open.id;
             self.workers.iter().for_each(|w| w.tell(Command::Route(id, (listener.router.clone(), listener.timeouts))));
         }
-        let mut new = Generation { carried: instance.carried, farewells: instance.farewells, ..Default::default() };
+        let (carried, farewells, chains) = (instance.carried, instance.farewells, instance.chains);
+        let mut new = Generation { carried, farewells, chains, ..Default::default() };
         for mut tasks in instance.tasks {
             new.tasks.start(tasks.take(), &new.stop, &self.failures.0);
         }
@@ -307,9 +392,9 @@ impl Running {
         loop {
             tokio::select! {
                 Some(failure) = self.failures.1.recv() => return output::fatal(&failure),
-                Some(done) = self.reloads.recv() => {
+                Some((attempt, done)) = self.reloads.recv() => {
                     // Who asked may have ended with what it belongs to.
-                    let _ = done.send(self.reload(&mut signals).await);
+                    let _ = done.send(self.reload(attempt, &mut signals).await);
                 }
                 order = signals.next() => match order {
                     Order::Reload => self.reload_by_signal(&mut signals).await,
@@ -320,10 +405,18 @@ impl Running {
         }
     }
 
-    /// Replaces what is served by what the configuration says now. A failure changes nothing.
-    async fn reload(&mut self, signals: &mut Signals) -> Result<(), String> {
-        tracing::info!("Reloading");
-        self.try_reload(signals).await.inspect_err(|e| tracing::error!("Restart failed: {e}"))?;
+    /// Replaces what is served by what the configuration says now. A failure changes nothing, and is counted.
+    async fn reload(&mut self, attempt: Attempt, signals: &mut Signals) -> Result<(), String> {
+        if attempt == Attempt::First {
+            tracing::info!("Reloading");
+        }
+        if let Err(e) = self.try_reload(signals).await {
+            metrics::reload_failed();
+            if attempt == Attempt::First {
+                tracing::error!("Restart failed: {e}");
+            }
+            return Err(e);
+        }
         tracing::info!("Reloading complete");
         Ok(())
     }
@@ -331,22 +424,37 @@ impl Running {
     async fn reload_by_signal(&mut self, signals: &mut Signals) {
         tracing::info!("SIGUSR1: Reloading");
         if !self.control.origin.is_file() {
+            metrics::reload_failed();
             tracing::error!("SIGUSR1: no Caddyfile loader with which to reload Caddyfile");
-        } else if let Err(e) = self.reload(signals).await {
+        } else if let Err(e) = self.reload(Attempt::First, signals).await {
             tracing::error!("SIGUSR1: starting with listener file descriptors: {e}");
         }
     }
 
     async fn try_reload(&mut self, signals: &mut Signals) -> Result<(), String> {
-        let built = signals.unless_ended(self.build()).await;
-        let mut instance = built.unwrap_or_else(|| Err("the server ends".into()))?;
-        // What has to be waited for may take long; the order to end does not wait for it.
-        let prepared = signals.unless_ended(self.prepare(&mut instance)).await;
-        let opened = prepared.unwrap_or_else(|| Err("the server ends".into()))?;
-        self.http.apply(std::mem::take(&mut instance.mounts)).await?;
+        // What is set up and waited for may take long; the order to end does not wait for it.
+        let prepared = signals.unless_ended(self.prepare()).await;
+        let (instance, pages, opened) = prepared.unwrap_or_else(|| Err("the server ends".into()))?;
+        // Nothing can fail from here on.
+        self.http.show(pages);
         self.control.generation.fetch_add(1, Relaxed);
         self.switch(instance, opened).await;
         Ok(())
+    }
+
+    /// Does all of a reload that can fail, beside what is served.
+    async fn prepare(&self) -> Result<(Instance, Pages, Opened), String> {
+        let mut instance = self.build(Reading::Again).await?;
+        for lacking in self.wait(&mut instance).await {
+            if self.generation.is_ready(lacking.directive) {
+                let Lacking { directive, what } = lacking;
+                return Err(format!("plugin/{directive}: {what}, in place of one that is ready"));
+            }
+            lacking.warn();
+        }
+        let pages = self.http.open(std::mem::take(&mut instance.mounts)).await?;
+        let opened = self.open(&instance)?;
+        Ok((instance, pages, opened))
     }
 
     /// Starts this program again with the same arguments; once it serves, it ends this process with SIGTERM.
@@ -413,9 +521,9 @@ impl Running {
 
     /// Answers what has arrived, then ends everything.
     async fn stop(mut self) {
-        self.http.close();
+        let pages = self.http.close();
         let ids = self.forget(|_| true);
-        self.close(ids).await;
+        tokio::join!(pages, self.close(ids));
         self.generation.stop.stop();
         self.generation.tasks.end().await;
     }

@@ -19,6 +19,15 @@ pub struct Origin {
     port: String,
 }
 
+/// Whether a configuration is served already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// None is.
+    First,
+    /// One is, and goes on where this one cannot be served.
+    Again,
+}
+
 enum Kind {
     File(String),
     /// Standard input can be read once.
@@ -54,12 +63,13 @@ impl Origin {
         matches!(self.kind, Kind::File(_))
     }
 
-    /// Reads and parses the configuration; one without server blocks is the default.
+    /// Reads and parses the configuration. One without server blocks is the default at a start, and a mistake later: a file that
+    /// was emptied is no order to end cluster DNS.
     ///
     /// # Errors
     /// It cannot be read, or has mistakes: a line each.
-    pub fn parse(&self, table: &Table) -> Result<Corefile, String> {
-        let (corefile, mistakes) = self.read(table)?;
+    pub fn parse(&self, table: &Table, reading: Reading) -> Result<Corefile, String> {
+        let (corefile, mistakes) = self.read(table, reading)?;
         if mistakes.is_empty() { Ok(corefile) } else { Err(lines(&mistakes)) }
     }
 
@@ -67,14 +77,25 @@ impl Origin {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn read(&self, table: &Table) -> Result<(Corefile, Vec<ConfigError>), String> {
-        Ok(parse(&self.source()?, &self.port, table))
+    pub fn read(&self, table: &Table, reading: Reading) -> Result<(Corefile, Vec<ConfigError>), String> {
+        let source = self.source(reading)?;
+        let (corefile, mistakes) = parse(&source, &self.port, table);
+        if reading == Reading::Again && self.is_file() && mistakes.is_empty() && is_default(&corefile) {
+            return Err(format!("{}:1 - no server block is in it, at least one is expected", source.name));
+        }
+        Ok((corefile, mistakes))
     }
 
-    fn source(&self) -> Result<Source, String> {
-        match &self.kind {
-            Kind::Text(source) => Ok(source.clone()),
-            Kind::File(file) => read(file),
+    fn source(&self, reading: Reading) -> Result<Source, String> {
+        match (&self.kind, reading) {
+            (Kind::Text(source), _) => Ok(source.clone()),
+            (Kind::File(file), Reading::First) => read(file),
+            (Kind::File(file), Reading::Again) => {
+                check_kind(file)?;
+                let source = read(file)?;
+                check_text(&source)?;
+                Ok(source)
+            }
         }
     }
 }
@@ -112,6 +133,23 @@ pub fn read(file: &str) -> Result<Source, String> {
     }
     let text = std::fs::File::open(path).and_then(bounded).map_err(failed)?;
     Ok(Source::new(file, &text))
+}
+
+/// Refuses what is no regular file: a pipe may keep the reader waiting for ever.
+fn check_kind(file: &str) -> Result<(), String> {
+    match std::fs::metadata(clean(Path::new(file))) {
+        Ok(kind) if !kind.is_file() && !kind.is_dir() => {
+            Err(format!("{file}: it is no regular file, and not read again"))
+        }
+        _ => Ok(()), // what else there is to say is said by who reads it
+    }
+}
+
+/// Refuses what is no text.
+fn check_text(source: &Source) -> Result<(), String> {
+    let Some(at) = source.text.iter().position(|octet| *octet == 0) else { return Ok(()) };
+    let line = 1 + source.text[..at].iter().filter(|octet| **octet == b'\n').count();
+    Err(format!("{}:{line} - an octet 0 is in it: a text is expected", source.name))
 }
 
 /// A path without `.` and `..`, taken word by word, whatever the folders are (Go's `filepath.Clean`).

@@ -15,6 +15,7 @@ use crate::metrics;
 use crate::sockets;
 use api::Clock;
 use api::http::{Mount, Page, Request, Response};
+use api::task::{Stop, StopSource};
 use guard::{Guard, Verdict};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -23,10 +24,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +43,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 64;
 /// Octets of a request.
 const MAX_REQUEST: usize = 16 * 1024;
+/// How long clients may take to be answered when the server ends.
+const LAST: Duration = Duration::from_secs(1);
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 128;
 
@@ -49,10 +54,17 @@ pub struct HttpServer {
     open: BTreeMap<String, Endpoint>,
 }
 
-/// An open address; closed when it is dropped.
+/// An open address. When it is dropped it is closed; what was asked until then is answered.
 struct Endpoint {
     shown: Arc<Shown>,
-    _accepting: JoinSet<()>,
+    stop: StopSource,
+    accepting: JoinSet<()>,
+}
+
+/// Pages that can be shown: what could fail has succeeded.
+pub struct Pages {
+    wanted: BTreeMap<String, Site>,
+    opened: BTreeMap<String, TcpListener>,
 }
 
 /// What the connections of an address share.
@@ -77,11 +89,11 @@ impl HttpServer {
         HttpServer { clock, open: BTreeMap::new() }
     }
 
-    /// Shows these pages from now on, and no others. Addresses that stay are not closed in between.
+    /// Opens the addresses of these pages that are not open yet. Nothing else changes.
     ///
     /// # Errors
-    /// An address cannot be opened, or is protected in two ways; then nothing has changed.
-    pub async fn apply(&mut self, mounts: Vec<Mount>) -> Result<(), String> {
+    /// An address cannot be opened, or is protected in two ways.
+    pub async fn open(&self, mounts: Vec<Mount>) -> Result<Pages, String> {
         let mut wanted: BTreeMap<String, Site> = BTreeMap::new();
         for mount in mounts {
             wanted.entry(mount.address.clone()).or_default().take(mount)?;
@@ -94,6 +106,11 @@ impl HttpServer {
                 Err(e) => return Err(e),
             }
         }
+        Ok(Pages { wanted, opened })
+    }
+
+    /// Shows these pages from now on, and no others. Addresses that stay are not closed in between.
+    pub fn show(&mut self, Pages { wanted, mut opened }: Pages) {
         self.open.retain(|address, _| wanted.contains_key(address));
         for (address, site) in wanted {
             if let Some(endpoint) = self.open.get(&address) {
@@ -106,7 +123,6 @@ impl HttpServer {
                 let _ = endpoint.shown.protection();
             }
         }
-        Ok(())
     }
 
     /// Takes away the pages that end with the order to stop; addresses without other pages are closed.
@@ -118,9 +134,18 @@ impl HttpServer {
         });
     }
 
-    /// Closes all addresses.
-    pub fn close(&mut self) {
-        self.open.clear();
+    /// Closes all addresses, at once; what was asked until then is answered, as far as that takes no longer than a second.
+    pub fn close(&mut self) -> impl Future<Output = ()> + use<> {
+        let open = std::mem::take(&mut self.open);
+        open.values().for_each(|endpoint| endpoint.stop.stop());
+        async move {
+            let all = async {
+                for mut endpoint in open.into_values() {
+                    while endpoint.accepting.join_next().await.is_some() {}
+                }
+            };
+            let _ = tokio::time::timeout(LAST, all).await; // who is slow has to ask another server
+        }
     }
 }
 
@@ -128,9 +153,17 @@ impl Endpoint {
     fn new(listener: TcpListener, site: Site, clock: Clock) -> Endpoint {
         let shown = Shown { clock, site: Mutex::new(site), guard: Guard::default(), fault: Mutex::default() };
         let shown = Arc::new(shown);
+        let stop = StopSource::default();
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, shown.clone()));
-        Endpoint { shown, _accepting: accepting }
+        accepting.spawn(accept(listener, shown.clone(), stop.listen()));
+        Endpoint { shown, stop, accepting }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.stop.stop();
+        self.accepting.detach_all();
     }
 }
 
@@ -201,26 +234,34 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts connections until it is dropped, with all of them.
-async fn accept(listener: TcpListener, shown: Arc<Shown>) {
+/// Accepts connections until `stop`; ends with the last of them.
+async fn accept(listener: TcpListener, shown: Arc<Shown>, mut stop: Stop) {
     let mut connections = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
+    // A client that breaks off, or takes too long, needs no further words.
+    let mut begin = |connections: &mut JoinSet<()>, stream| {
+        make_room(&mut oldest_first);
+        let conversation = converse(stream, shown.clone());
+        let limited = async { drop(tokio::time::timeout(2 * TIMEOUT, conversation).await) };
+        oldest_first.push_back(connections.spawn(limited));
+    };
     loop {
         tokio::select! {
+            biased;
+            () = stop.stopped() => break,
             accepted = listener.accept() => match accepted {
-                // A client that breaks off, or takes too long, needs no further words.
-                Ok((stream, _)) => {
-                    make_room(&mut oldest_first);
-                    let conversation = converse(stream, shown.clone());
-                    let limited = async { drop(tokio::time::timeout(2 * TIMEOUT, conversation).await) };
-                    oldest_first.push_back(connections.spawn(limited));
-                }
+                Ok((stream, _)) => begin(&mut connections, stream),
                 // Out of descriptors, most likely: closing connections give some back.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next() => (),
         }
     }
+    while let Poll::Ready(Ok((stream, _))) = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+        begin(&mut connections, stream);
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 /// Ends the oldest connection where there is no place for another one.

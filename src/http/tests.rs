@@ -13,6 +13,11 @@ fn mount(address: &str, path: &'static str, text: &'static str) -> Mount {
     Mount { address: address.into(), path, optional: false, until_stop: path == "/ready", web_config: None, page }
 }
 
+async fn show(server: &mut HttpServer, mounts: Vec<Mount>) {
+    let pages = server.open(mounts).await.unwrap();
+    server.show(pages);
+}
+
 async fn get(address: &str, path: &str) -> io::Result<String> {
     ask(TcpStream::connect(address).await?, path).await
 }
@@ -29,22 +34,33 @@ async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> io:
 async fn pages_come_and_go() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut server = HttpServer::new(Clock::system());
-    server.apply(vec![mount(&free, "/health", "OK"), mount(&free, "/ready", "OK")]).await.unwrap();
+    show(&mut server, vec![mount(&free, "/health", "OK"), mount(&free, "/ready", "OK")]).await;
     assert_eq!(get(&free, "/health").await.unwrap(), "200 OK");
     assert_eq!(get(&free, "/nosuch").await.unwrap(), "404 404 page not found\n");
 
-    let broken = server.apply(vec![mount("192.0.2.77:1", "/health", "")]).await;
+    let broken = server.open(vec![mount("192.0.2.77:1", "/health", "")]).await.map(drop);
     let words = "listen tcp 192.0.2.77:1: bind: cannot assign requested address";
     assert_eq!(broken.unwrap_err().lines().next(), Some(words));
     assert_eq!(get(&free, "/health").await.unwrap(), "200 OK", "a failure changes nothing");
 
     server.stop_saying_ready();
     assert_eq!(get(&free, "/ready").await.unwrap(), "404 404 page not found\n");
-    server.apply(vec![mount(&free, "/health", "new")]).await.unwrap();
+    show(&mut server, vec![mount(&free, "/health", "new")]).await;
     assert_eq!(get(&free, "/health").await.unwrap(), "200 new");
-    server.close();
-    tokio::task::yield_now().await;
+    server.close().await;
     assert!(get(&free, "/health").await.is_err());
+}
+
+#[tokio::test]
+async fn what_was_asked_before_the_end_is_answered() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut server = HttpServer::new(Clock::system());
+    show(&mut server, vec![mount(&free, "/health", "OK")]).await;
+    let stream = TcpStream::connect(&free).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await; // it is accepted
+    let end = server.close();
+    let (answer, ()) = tokio::join!(ask(stream, "/health"), end);
+    assert_eq!(answer.unwrap(), "200 OK");
 }
 
 /// Who signs the certificates of a test, and a folder for them.
@@ -107,7 +123,7 @@ async fn protected(web_config: &Path) -> (HttpServer, String) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut server = HttpServer::new(Clock::system());
     let page = Mount { web_config: Some(web_config.to_owned()), ..mount(&free, "/metrics", "numbers") };
-    server.apply(vec![page]).await.unwrap();
+    show(&mut server, vec![page]).await;
     (server, free)
 }
 
@@ -157,8 +173,9 @@ async fn passwords_and_headers() {
 
 #[tokio::test]
 async fn an_address_is_protected_in_one_way() {
-    let mut server = HttpServer::new(Clock::system());
+    let server = HttpServer::new(Clock::system());
     let page = |path, file: &str| Mount { web_config: Some(file.into()), ..mount("127.0.0.1:0", path, "") };
-    let error = server.apply(vec![page("/metrics", "a.yml"), page("/other", "b.yml")]).await.unwrap_err();
+    let both = vec![page("/metrics", "a.yml"), page("/other", "b.yml")];
+    let error = server.open(both).await.map(drop).unwrap_err();
     assert_eq!(error, "127.0.0.1:0 is to be protected by both a.yml and b.yml");
 }

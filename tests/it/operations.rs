@@ -2,10 +2,20 @@
 //!
 //! `benches/operations` has the long versions, beside CoreDNS.
 
-use crate::server::{Daemon, query};
+use crate::server::{Daemon, page, query};
 use rustix::process::Signal;
+use serde_json::json;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
-use testkit::{Load, Plan, Port, Tally};
+use testkit::dns::{Message, Name, Question, flag};
+use testkit::{Api, Load, Plan, Port, Tally, Upstream};
 
 /// Clients that keep a server of this machine busy.
 fn clients(port: &Port) -> Plan {
@@ -58,4 +68,255 @@ fn a_second_process_takes_over() {
     load.wait_for(500);
     let tally = load.finish();
     assert_all_answered(&Tally { crossed: 0, ..tally });
+}
+
+/// What a page shows behind the names that begin with `name`, added up.
+fn metric(port: &Port, name: &str) -> f64 {
+    let page = page(port.number(), "/metrics");
+    let lines = page.lines().filter(|line| line.starts_with(name));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// Asks for pages again and again until it is told to end; how many requests had no answer.
+struct Scraper {
+    ends: Arc<AtomicBool>,
+    thread: JoinHandle<usize>,
+}
+
+impl Scraper {
+    fn start(pages: Vec<(u16, &'static str)>) -> Scraper {
+        let ends = Arc::new(AtomicBool::new(false));
+        let end = ends.clone();
+        let fails =
+            |&(port, path): &(u16, &str)| !scrape(port, path).is_ok_and(|text| text.starts_with("HTTP/1.1 200"));
+        let thread = std::thread::spawn(move || {
+            let mut failed = 0;
+            while !end.load(Relaxed) {
+                failed += pages.iter().filter(|page| fails(page)).count();
+                sleep(Duration::from_millis(2));
+            }
+            failed
+        });
+        Scraper { ends, thread }
+    }
+
+    fn finish(self) -> usize {
+        self.ends.store(true, Relaxed);
+        self.thread.join().expect("a scraper that ends")
+    }
+}
+
+fn scrape(port: u16, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply)?;
+    Ok(reply)
+}
+
+fn question(name: &str) -> Vec<u8> {
+    let name = Name::from_text(name).expect("a name");
+    let questions = vec![Question { name, rtype: 1, class: 1 }];
+    Message { bits: flag::RD, questions, ..Message::default() }.to_wire()
+}
+
+#[test]
+fn reloads_under_load_are_no_event() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let service =
+        json!({"kind": "Service", "metadata": {"namespace": "d", "name": "s"}, "spec": {"clusterIP": "10.96.0.7"}});
+    let namespace = json!({"kind": "Namespace", "metadata": {"name": "d"}});
+    let api = runtime.block_on(Api::start([namespace, service])).expect("started");
+    let answer = json!({"www.example.org a": {"answer": ["www.example.org. 3600 IN A 10.0.0.1"]}});
+    let upstream = Upstream::start(serde_json::from_value(answer).expect("a script"));
+    let upstream = runtime.block_on(upstream).expect("started");
+    let (dns, health, ready, metrics) = (Port::free(), Port::free(), Port::free(), Port::free());
+    let corefile = format!(
+        ".:{} {{\n errors\n health :{}\n ready :{}\n prometheus 127.0.0.1:{}\n kubernetes cluster.local {{\n  endpoint {}\n }}\n \
+         cache 3600\n forward . 127.0.0.1:{}\n loadbalance\n}}\n",
+        dns.number(),
+        health.number(),
+        ready.number(),
+        metrics.number(),
+        api.url(),
+        upstream.port()
+    );
+    let mut daemon = Daemon::serving(&corefile);
+    let queries = ["s.d.svc.cluster.local.", "no.d.svc.cluster.local.", "www.example.org."];
+    let load = Load::start(Plan { queries: queries.map(question).to_vec(), ..clients(&dns) });
+    let pages = [(&health, "/health"), (&ready, "/ready"), (&metrics, "/metrics")];
+    let scraper = Scraper::start(pages.iter().map(|(port, path)| (port.number(), *path)).collect());
+    load.wait_for(1_000);
+    let (asked, seen) = (api.requests().len(), upstream.take_seen().len());
+    assert!(asked > 0 && seen > 0);
+    for round in 1..=5 {
+        // Another block comes and goes.
+        let more = if round % 2 == 1 { format!("test:{} {{\n whoami\n}}\n", dns.number()) } else { String::new() };
+        fs::write(daemon.folder.path().join("Corefile"), format!("{corefile}{more}")).expect("written");
+        daemon.signal(Signal::USR1);
+        while daemon.log().matches("Reloading complete").count() < round {
+            daemon.wait_for("Reloading");
+            load.wait_for(10);
+        }
+        load.wait_for(200);
+    }
+    assert_eq!(api.requests().len(), asked, "no relist, and no other watch");
+    assert_eq!(upstream.take_seen().len(), 0, "the cache is kept");
+    assert_eq!(scraper.finish(), 0, "pages are there all the time");
+    assert_all_answered(&load.finish());
+}
+
+#[test]
+fn no_broken_file_changes_anything() {
+    let (dns, metrics) = (Port::free(), Port::free());
+    let good = format!(
+        ".:{} {{\n template IN A . {{\n  rcode NXDOMAIN\n }}\n prometheus 127.0.0.1:{}\n}}\n",
+        dns.number(),
+        metrics.number()
+    );
+    let mut daemon = Daemon::serving(&good);
+    let load = Load::start(Plan { udp: 8, tcp: 2, fresh: 2, ..clients(&dns) });
+    let path = daemon.folder.path().join("Corefile");
+    let binary: Vec<u8> = [b"\x7fELF\x02\x01\x01".to_vec(), vec![0; 5_000]].concat();
+    let cases: [(&str, Option<Vec<u8>>, &str); 8] = [
+        ("removed", None, "open Corefile: no such file or directory"),
+        ("empty", Some(Vec::new()), "Corefile:1 - no server block is in it, at least one is expected"),
+        ("only a comment", Some(b"# soon\n".to_vec()), "Corefile:1 - no server block is in it"),
+        ("binary", Some(binary), "Corefile:1 - an octet 0 is in it: a text is expected"),
+        ("half-written", Some(good.as_bytes()[..good.len() - 3].to_vec()), "Corefile:5 - "),
+        ("of itself", Some(b"import Corefile\n".to_vec()), "maximum file import depth (10000) exceeded"),
+        ("huge", Some(vec![b'x'; 100_000_000]), "too many octets"),
+        (
+            "misspelt",
+            Some(good.replace("template", "tempalte").into_bytes()),
+            "Corefile:2 - Error during parsing: Unknown directive 'tempalte'",
+        ),
+    ];
+    let number = cases.len();
+    for (failed, (what, text, words)) in (1..).zip(cases) {
+        match text {
+            Some(text) => fs::write(&path, text).expect("written"),
+            None => fs::remove_file(&path).expect("removed"),
+        }
+        daemon.signal(Signal::USR1);
+        let failures = |log: &str| log.matches("[ERROR] SIGUSR1: starting with listener file descriptors: ").count();
+        while failures(&daemon.log()) < failed {
+            daemon.wait_for("Reloading");
+            sleep(Duration::from_millis(5));
+        }
+        let log = daemon.log();
+        let last = log.rsplit("[ERROR] SIGUSR1: ").next().unwrap_or_default();
+        assert!(last.contains(words), "{what}: {last}");
+    }
+    assert!(Command::new("mkfifo").arg(daemon.folder.path().join("pipe")).status().expect("it is there").success());
+    fs::rename(daemon.folder.path().join("pipe"), &path).expect("moved");
+    daemon.signal(Signal::USR1);
+    daemon.wait_for("Corefile: it is no regular file, and not read again");
+    assert_eq!(metric(&metrics, "coredns_reload_failed_total"), (number + 1) as f64);
+    assert_all_answered(&load.finish());
+    fs::remove_file(&path).expect("removed");
+    fs::write(&path, good).expect("written");
+    daemon.signal(Signal::USR1);
+    daemon.wait_for("Reloading complete");
+}
+
+#[test]
+fn what_failed_for_a_time_is_tried_again() {
+    let (dns, metrics) = (Port::free(), Port::free());
+    let good = format!(
+        ".:{} {{\n reload 2s 0s\n template IN A . {{\n  rcode NXDOMAIN\n }}\n prometheus 127.0.0.1:{}\n}}\n",
+        dns.number(),
+        metrics.number()
+    );
+    let mut daemon = Daemon::serving(&good);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port();
+    let more = format!("{good}a.test:{port} {{\n bind 127.0.0.1\n whoami\n}}\n");
+    fs::write(daemon.folder.path().join("Corefile"), more).expect("written");
+    daemon.wait_for(
+        "[ERROR] plugin/reload: Corefile changed but reload failed: starting with listener file descriptors: Listen: ",
+    );
+    assert_eq!(metric(&metrics, "coredns_reload_failed_total"), 1.0);
+    drop(taken);
+    daemon.wait_for("Reloading complete");
+}
+
+#[test]
+fn certificates_count_like_the_corefile() {
+    let certificate = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).expect("made").cert.pem();
+    let ca = tempfile::tempdir().expect("a folder");
+    let path = ca.path().join("ca.pem");
+    fs::write(&path, certificate("one")).expect("written");
+    let dns = Port::free();
+    let mut daemon = Daemon::serving(&format!(
+        ".:{} {{\n reload 2s 0s\n forward . tls://127.0.0.1:1 {{\n  tls {}\n }}\n}}\n",
+        dns.number(),
+        path.display()
+    ));
+    fs::write(&path, "half").expect("written");
+    daemon.wait_for("could not read root certs");
+    fs::write(&path, certificate("two")).expect("written");
+    daemon.wait_for("Reloading complete");
+}
+
+#[test]
+fn a_config_map_is_exchanged_below_its_links() {
+    let (dns, metrics) = (Port::free(), Port::free());
+    let corefile = |rcode: &str| {
+        format!(
+            ".:{} {{\n reload 2s 0s\n template IN A . {{\n  rcode {rcode}\n }}\n prometheus 127.0.0.1:{}\n}}\n",
+            dns.number(),
+            metrics.number()
+        )
+    };
+    let mut daemon = Daemon::serving(&corefile("NXDOMAIN"));
+    let folder = daemon.folder.path().to_owned();
+    let publish = |version: &str, text: String| {
+        fs::create_dir(folder.join(version)).expect("made");
+        fs::write(folder.join(version).join("Corefile"), text).expect("written");
+        symlink(version, folder.join("..data_tmp")).expect("made");
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("moved");
+    };
+    publish("..one", corefile("NXDOMAIN"));
+    symlink("..data/Corefile", folder.join("link")).expect("made");
+    fs::rename(folder.join("link"), folder.join("Corefile")).expect("moved");
+    publish("..two", corefile("NOERROR"));
+    daemon.wait_for("Reloading complete");
+    daemon.wait_for("Running configuration SHA512");
+    let log = daemon.log();
+    let running = log.rsplit("SHA512 = ").next().and_then(|rest| rest.lines().next()).expect("a hash").to_owned();
+    let shown = page(metrics.number(), "/metrics");
+    let info: Vec<_> = shown.lines().filter(|line| line.starts_with("coredns_reload_version_info")).collect();
+    assert_eq!(info, [format!("coredns_reload_version_info{{hash=\"sha512\",value=\"{running}\"}} 1")]);
+    assert_eq!(
+        testkit::ask(([127, 0, 0, 1], dns.number()).into(), &query(1), Duration::from_secs(20)).expect("a reply")[3]
+            & 15,
+        0
+    );
+}
+
+#[test]
+fn a_cluster_that_is_known_is_not_given_up_for_one_that_is_not() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let service =
+        json!({"kind": "Service", "metadata": {"namespace": "d", "name": "s"}, "spec": {"clusterIP": "10.96.0.7"}});
+    let api = runtime.block_on(Api::start([json!({"kind": "Namespace", "metadata": {"name": "d"}}), service]));
+    let (api, dns, nobody) = (api.expect("started"), Port::free(), Port::free());
+    let corefile = |url: &str| {
+        format!(
+            ".:{} {{\n kubernetes cluster.local {{\n  endpoint {url}\n  startup_timeout 300ms\n }}\n}}\n",
+            dns.number()
+        )
+    };
+    let mut daemon = Daemon::serving(&corefile(&api.url()));
+    fs::write(daemon.folder.path().join("Corefile"), corefile(&format!("http://127.0.0.1:{}", nobody.number())))
+        .expect("written");
+    daemon.signal(Signal::USR1);
+    daemon.wait_for("Restart failed: plugin/kubernetes: unsynced Kubernetes API, in place of one that is ready");
+    let reply = testkit::ask(
+        ([127, 0, 0, 1], dns.number()).into(),
+        &question("s.d.svc.cluster.local."),
+        Duration::from_secs(20),
+    );
+    assert_eq!(reply.expect("a reply")[3] & 15, 0);
 }

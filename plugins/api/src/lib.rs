@@ -12,6 +12,7 @@
 //! | [`setup`], [`corefile`], [`gotext`] | from Corefile to plugins; values in it |
 //! | [`fallthrough`], [`expression`], [`presentation`], [`resolvconf`] | a property that several plugins have; regular expressions; records in text; resolv.conf |
 //! | [`expr`] | the language of conditions and values about queries, for `view` and `template` |
+//! | [`inputs`] | what a configuration is made of beside its text |
 //! | [`server`], [`services`] | asking the server itself; what plugins offer each other |
 //! | [`task`], [`metrics`], [`clock`], [`http`] | background work, counters per thread, time, pages for the HTTP endpoints |
 //! | [`traffic`] | what is counted of queries and replies |
@@ -28,6 +29,7 @@ pub mod expression;
 pub mod fallthrough;
 pub mod gotext;
 pub mod http;
+pub mod inputs;
 pub mod lines;
 pub mod metrics;
 pub mod name;

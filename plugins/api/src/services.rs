@@ -164,20 +164,39 @@ pub trait Reload: Send + Sync {
     /// The hash of the configuration that runs, in hex.
     fn running(&self) -> String;
 
-    /// Reads the configuration again and returns its hash, without changing anything.
-    ///
-    /// # Errors
-    /// It cannot be read or parsed; the text says why.
-    fn read(&self) -> Result<String, String>;
+    /// Reads the configuration again, and looks at what else it is made of ([`Setup::depends_on`](crate::Setup::depends_on)),
+    /// without changing anything. What blocks is done on another thread, in bounded time.
+    fn look(&self) -> Pin<Box<dyn Future<Output = Seen> + Send + '_>>;
 
     /// How often the configuration has been exchanged; 0 for the one of the start.
     fn generation(&self) -> u64;
 
-    /// Reads the configuration again and serves it from now on. The daemon logs begin and end.
+    /// Reads the configuration again and serves it from now on. The daemon counts failures, and logs begin and end where this is
+    /// not another attempt.
     ///
     /// With a success the work of the old configuration ends, also that which waits for this.
     ///
     /// # Errors
     /// Why nothing has changed.
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
+    fn reload(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
+}
+
+/// What a look at the configuration finds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// What runs.
+    Running,
+    /// Something else, told from others by this text.
+    Changed(String),
+    /// Something that can be neither read nor parsed; why.
+    Broken(String),
+}
+
+/// Whether the same configuration was to be served before, and could not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempt {
+    /// It was not.
+    First,
+    /// It was: its cause may have passed.
+    Again,
 }

@@ -4,6 +4,7 @@ use crate::chain::{Chain, Link};
 use crate::clock::Clock;
 use crate::corefile::{ConfigError, Cursor, Token, value};
 use crate::http::Mount;
+use crate::inputs::{self, Inputs};
 use crate::name::Name;
 use crate::query::Query;
 use crate::server::Site;
@@ -31,6 +32,8 @@ pub struct Block {
     pub keys: String,
     /// The zones of the block's keys, in their order.
     pub zones: Vec<Name>,
+    /// The block's directives with their words, in the order of the table.
+    pub words: Vec<(&'static str, String)>,
     /// What directives changed about the block itself.
     pub options: Options,
     /// The plugins, in the order of the table.
@@ -62,10 +65,8 @@ pub struct Block {
 
 /// The chain of a block; empty until the block is built.
 pub type ChainHandle = Arc<OnceLock<Arc<Chain>>>;
-/// Something to wait for before sockets are opened, with a bound of its own.
-pub type Gate = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Something done between the order to stop and the end of the sockets, while queries are still answered.
-pub type Farewell = Box<dyn FnOnce() -> Gate + Send>;
+pub type Farewell = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 /// Says what is wrong with a block as a whole, given its plugins.
 pub type Check = Box<dyn FnOnce(&[Link]) -> Result<(), ConfigError>>;
 /// Says what works and surprises, given what surrounds a directive.
@@ -91,6 +92,14 @@ pub enum Purpose {
     /// To look for mistakes: nobody is asked over the network, nothing is written, and what only a machine of the cluster has
     /// may be missing.
     Check,
+}
+
+/// Something to wait for before sockets are opened.
+pub struct Gate {
+    /// The directive that waits.
+    pub directive: &'static str,
+    /// Ends in bounded time; with an error when what it waits for has not come: what there is instead.
+    pub wait: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
 }
 
 /// What directives change about a server block; shared listeners merge those of their blocks.
@@ -141,13 +150,23 @@ pub struct World {
     pub purpose: Purpose,
     /// All words in the server blocks of the Corefile.
     pub words: Vec<Arc<str>>,
+    /// What this generation is made of beside the Corefile.
+    pub inputs: Inputs,
     shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl World {
     /// What a generation begins with; `carry` is that of the generation before it.
     pub fn new(clock: Clock, carry: Carry, reload: Arc<dyn Reload>) -> World {
-        World { clock, carry, reload, purpose: Purpose::Serve, words: Vec::new(), shared: Mutex::default() }
+        World {
+            clock,
+            carry,
+            reload,
+            purpose: Purpose::Serve,
+            words: Vec::new(),
+            inputs: Inputs::default(),
+            shared: Mutex::default(),
+        }
     }
 
     /// The same for [`Purpose::Check`].
@@ -162,6 +181,7 @@ impl Block {
         Block {
             keys,
             zones,
+            words: Vec::new(),
             options: Options::default(),
             links: Vec::new(),
             tasks: Tasks::default(),
@@ -235,9 +255,23 @@ impl<'a> Setup<'a> {
         self.block.tasks.add(self.directive, name, work);
     }
 
-    /// Waits for `gate` before the block's sockets are opened.
-    pub fn gate(&mut self, gate: impl Future<Output = ()> + Send + 'static) {
-        self.block.gates.push(Box::pin(gate));
+    /// Waits for `gate` before the block's sockets are opened. It ends in bounded time; with an error where what it waits for has
+    /// not come: what there is instead. A start goes on then, a reload that would replace something ready fails.
+    pub fn gate(&mut self, gate: impl Future<Output = Result<(), String>> + Send + 'static) {
+        self.block.gates.push(Gate { directive: self.directive, wait: Box::pin(gate) });
+    }
+
+    /// Lets a change of a file count as one of the Corefile, which is looked at from time to time (directive `reload`). To be called
+    /// before the file is read: what changes in between is seen, too.
+    pub fn depends_on_file(&self, path: &str) {
+        let path = path.to_owned();
+        self.depends_on(move || inputs::of_file(&path));
+    }
+
+    /// Lets a change of something else count as one of the Corefile; `look` gives a number that is another one then. It is called
+    /// on a thread that may block, and ends in bounded time.
+    pub fn depends_on(&self, look: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.world.inputs.add(look);
     }
 
     /// Does `farewell` when the server is told to stop (not at a reload), before its sockets are closed.
@@ -315,6 +349,12 @@ impl<'a> Setup<'a> {
     /// blocks of the same configuration must not share ([`Setup::carry`]).
     pub fn identity(&self) -> String {
         format!("{} {:?}", self.block.keys, self.block.options.bind)
+    }
+
+    /// What makes the answers that this directive sees: the words of the block's directives behind it, in the order of the table.
+    pub fn below(&self) -> String {
+        let behind = self.block.words.iter().skip_while(|(name, _)| *name != self.directive).skip(1);
+        behind.map(|(_, words)| format!("{words}\n")).collect()
     }
 
     /// What follows `text` in words of the Corefile, in this block or another, up to the end of the word: for what is costly to

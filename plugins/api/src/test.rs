@@ -8,7 +8,7 @@ use crate::name::{Name, NameRef};
 use crate::query::{Query, Transport};
 use crate::reply::{Outcome, Record, Section};
 use crate::server::{Answering, Server, Site};
-use crate::services::{Metadata, Reload};
+use crate::services::{Attempt, Metadata, Reload, Seen};
 use crate::setup::{Block, Setup, World};
 use crate::task::{Carry, set_host};
 use crate::wire::flag;
@@ -140,15 +140,15 @@ impl Reload for NoReload {
         String::new()
     }
 
-    fn read(&self) -> Result<String, String> {
-        Ok(String::new())
+    fn look(&self) -> Pin<Box<dyn Future<Output = Seen> + Send + '_>> {
+        Box::pin(std::future::ready(Seen::Running))
     }
 
     fn generation(&self) -> u64 {
         0
     }
 
-    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+    fn reload(&self, _: Attempt) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

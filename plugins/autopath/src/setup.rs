@@ -21,7 +21,10 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
         let (path, given) = args.split_last().ok_or_else(|| c.bare("no resolv-conf specified"))?;
         match path.strip_prefix('@') {
             Some(name) => plugin = Some(name.to_owned()),
-            None => file = read(&c, path)?,
+            None => {
+                setup.depends_on_file(path);
+                file = read(&c, path)?;
+            }
         }
         zones = setup.names_or(given);
     }

@@ -26,7 +26,7 @@ const MAX_RECHECK: Duration = Duration::from_secs(5 * 60);
 /// The longest time that a failure may be kept (RFC 2308 7.1).
 const MAX_SERVFAIL: Duration = Duration::from_secs(5 * 60);
 
-/// Adds the plugin. Entries outlive a reload that changes nothing of the directive.
+/// Adds the plugin. Entries outlive a reload that changes nothing of the directive, and nothing of what makes the answers.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
     let mut read = None;
@@ -34,7 +34,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
         read = Some(parse(setup, &mut c)?);
     }
     let Some(rules) = read else { return Ok(()) };
-    let key = format!("{} {rules:?}", setup.identity());
+    let key = format!("{} {rules:?}\n{}", setup.identity(), setup.below());
     let (success, denial, clock) = (rules.success.capacity, rules.denial.capacity, setup.clock());
     let store = setup.carry(&key, |_| Ok(Store::new(success, denial, clock.now())))?;
     let (keeper, live) = (Arc::new(Keeper::new(rules, store, clock)), setup.offered());

@@ -6,7 +6,7 @@ use crate::policy::Policy;
 use crate::pool::Keep;
 use crate::resolve::Resolvers;
 use crate::target::{self, Target};
-use crate::tls::Identity;
+use crate::tls::{self, Identity};
 use crate::together::Together;
 use crate::upstream::{Method, Proto, Settings, Upstream};
 use crate::{Forward, Protocol};
@@ -16,6 +16,7 @@ use api::gotext::{GoDuration, parse_int, parse_uint, quote};
 use api::setup::Purpose;
 use api::{Name, Rcode, Setup};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
@@ -115,6 +116,8 @@ impl Stanza {
         if max_age > GoDuration::from_secs(0) && max_age < expire {
             return Err(c.bare(format!("max_age ({max_age}) must not be less than expire ({expire})")));
         }
+        let files = to.iter().map(|to| Transport::split(to).1).filter(|to| Path::new(to).is_file());
+        files.for_each(|file| setup.depends_on_file(file));
         (stanza.targets, stanza.arguments) =
             target::targets(&to, &resolvers_of(&stanza, setup)).map_err(|why| c.bare(why))?;
         stanza.one_name().map_err(|why| c.bare(why))?;
@@ -256,14 +259,12 @@ impl Stanza {
             max_idle: self.max_idle,
         };
         let is_secure = self.targets.iter().any(|target| target.transport != Transport::Dns);
-        let settings = Settings {
-            keep,
-            read_timeout: self.read_timeout,
-            source: self.source,
-            check,
-            secure: is_secure.then(|| self.identity.secure(&self.server_name)),
-            method: self.method,
-        };
+        let secure = is_secure.then(|| self.identity.secure(&self.server_name));
+        if secure.is_some() && self.identity.trusts_the_system() {
+            setup.depends_on(tls::system_roots_fingerprint);
+        }
+        let settings =
+            Settings { keep, read_timeout: self.read_timeout, source: self.source, check, secure, method: self.method };
         let upstreams: Result<Vec<_>, _> =
             self.targets.into_iter().map(|target| Upstream::of(setup, target, settings.clone())).collect();
         let upstreams = upstreams?;
@@ -373,6 +374,7 @@ fn identity(c: &mut Cursor<'_>, setup: &Setup<'_>) -> Result<Identity, ConfigErr
     if files.len() > 3 {
         return Err(c.arg_err());
     }
+    files.iter().for_each(|file| setup.depends_on_file(file));
     Identity::read(&files).map_err(|why| c.bare(why))
 }
 

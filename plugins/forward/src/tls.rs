@@ -2,6 +2,7 @@
 
 use crate::target::Target;
 use api::gotext::quote;
+use api::inputs::fingerprint;
 use api::os_words;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -55,9 +56,19 @@ impl Identity {
         Ok(Identity { roots, own, fingerprint: hasher.finish() })
     }
 
+    /// Whether upstreams are verified by what this machine trusts.
+    pub fn trusts_the_system(&self) -> bool {
+        self.roots.is_none()
+    }
+
     /// How the connections of a stanza are secured; `name` is the name that upstreams are to have.
     pub fn secure(&self, name: &str) -> Secure {
-        let roots = self.roots.clone().unwrap_or_else(system_roots);
+        let mut identity = self.clone();
+        let roots = self.roots.clone().unwrap_or_else(|| {
+            let roots = system_roots();
+            identity.fingerprint = fingerprint(&(self.fingerprint, &roots));
+            roots
+        });
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let config = builder.map(|builder| {
@@ -69,7 +80,7 @@ impl Identity {
             }
         });
         let config = config.map(Arc::new).map_err(|e| e.to_string());
-        Secure { identity: self.clone(), config, name: name.to_owned() }
+        Secure { identity, config, name: name.to_owned() }
     }
 }
 
@@ -112,6 +123,11 @@ fn system_roots() -> Vec<CertificateDer<'static>> {
         );
     }
     found.certs
+}
+
+/// A number that is another one when this machine trusts others.
+pub fn system_roots_fingerprint() -> u64 {
+    fingerprint(&rustls_native_certs::load_native_certs().certs)
 }
 
 /// How the connections of a stanza are secured.

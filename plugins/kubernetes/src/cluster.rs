@@ -153,6 +153,14 @@ impl Config {
         self.kinds.iter().map(|&kind| Watch { kind, labels: self.selector(kind).text().to_owned(), pace }).collect()
     }
 
+    /// The API server that a file names, beside the Corefile, or why it names none.
+    pub fn named(&self) -> Option<Result<String, String>> {
+        match &self.source {
+            Source::Api { place, .. } => place.named(),
+            Source::Manifests(_) => None,
+        }
+    }
+
     /// Which objects of a kind count (spec 10.2).
     pub fn selector(&self, kind: Kind) -> &Selector {
         match kind {
@@ -178,8 +186,8 @@ async fn follow_all(watches: Vec<Watch>, api: Arc<Api>, writers: Writers, clock:
     tokio::join!(next(), next(), next(), next(), next(), next());
 }
 
-/// Waits until the index is whole, but not longer than `limit`.
-pub async fn synced(cluster: Arc<Cluster>, limit: Duration) {
+/// Waits until the index is whole, but not longer than `limit`; what there is then is the error.
+pub async fn synced(cluster: Arc<Cluster>, limit: Duration) -> Result<(), String> {
     let wait = async {
         for round in 1u32.. {
             if cluster.listed() || round > SNAPSHOT && cluster.synced() {
@@ -191,9 +199,7 @@ pub async fn synced(cluster: Arc<Cluster>, limit: Duration) {
             }
         }
     };
-    if tokio::time::timeout(limit, wait).await.is_err() {
-        tracing::warn!("starting server with unsynced Kubernetes API");
-    }
+    tokio::time::timeout(limit, wait).await.map_err(|_| "unsynced Kubernetes API".to_owned())
 }
 
 /// Between two looks at whether the index is whole.

@@ -52,6 +52,16 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    /// The server that a file names, or why it names none; nothing where the Corefile names the server.
+    pub fn named(&self) -> Option<Result<String, String>> {
+        match self {
+            Place::Kubeconfig { file, context } => {
+                Some(kubeconfig(file, context.as_deref()).map(|config| config.cluster_url.to_string()))
+            }
+            Place::InCluster | Place::Endpoint { .. } => None,
+        }
+    }
+
     /// Reads what is needed to connect.
     ///
     /// # Errors

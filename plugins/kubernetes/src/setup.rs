@@ -7,6 +7,7 @@ use crate::cluster::{self, Cluster};
 use crate::transfer::Copies;
 use crate::zones::Zones;
 use api::corefile::{ConfigError, Cursor, value};
+use api::inputs::fingerprint;
 use api::services::{External, Live, Metadata, SearchPath, Transfer};
 use api::setup::Purpose;
 use api::{Name, Setup, resolvconf};
@@ -75,7 +76,9 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
         true => Ok(Cluster::empty(&config).0),
         false => Cluster::follow(&config, clock, tasks).map_err(|e| place.bare(e)),
     };
-    let cluster = setup.carry(&format!("{config:?}"), follow)?;
+    let looked_at = config.clone();
+    setup.depends_on(move || fingerprint(&looked_at.named()));
+    let cluster = setup.carry(&format!("{config:?} {:?}", config.named()), follow)?;
     setup.gate(cluster::synced(cluster.clone(), properties.startup_timeout));
     let local = local_addresses(setup);
     let Properties { ttl, pods, zonal, ignore_empty, namespaces, fallthrough, .. } = properties;

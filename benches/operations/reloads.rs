@@ -18,7 +18,7 @@ pub fn reload(bench: &Bench, subject: &Subject) -> Row {
     load.wait_for(10_000);
     load.finish();
     let (before, quiet) = hit_ratio(bench, &ports, || sleep(Duration::from_secs(2)));
-    let listed = lists(bench);
+    let (listed, resident) = (lists(bench), server.resident());
     let scraper = Scraper::start(ports.pages());
     let begin = Instant::now();
     let (after, tally) = hit_ratio(bench, &ports, || {
@@ -32,10 +32,9 @@ pub fn reload(bench: &Bench, subject: &Subject) -> Row {
     let row = Row::new("reload", &subject.name, bench.times, begin.elapsed(), &tally).open_all_the_time();
     row.pages(scraper.finish())
         .exactly("relists", lists(bench) - listed, 0)
-        .note(format!(
-            "hit ratio {before:.4} before, {after:.4} then; slowest before {:.1} ms",
-            quiet.slowest as f64 / 1e3
-        ))
+        .note(format!("hit ratio {before:.4} before, {after:.4} then"))
+        .note(format!("slowest before {:.1} ms", quiet.slowest as f64 / 1e3))
+        .note(format!("{resident:.0} MB before, {:.0} MB then", server.resident()))
         .bar("hit ratio is kept", after >= before - 0.001)
 }
 

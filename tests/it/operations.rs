@@ -167,6 +167,30 @@ fn reloads_under_load_are_no_event() {
 }
 
 #[test]
+fn sockets_are_exchanged_under_load() {
+    let dns = Port::free();
+    let corefile = |more: &str| {
+        format!(".:{} {{\n bind 127.0.0.1\n {more}\n template IN A . {{\n  rcode NXDOMAIN\n }}\n}}\n", dns.number())
+    };
+    let mut daemon = Daemon::serving(&corefile("multisocket 3"));
+    let load = Load::start(clients(&dns));
+    for (round, more) in (1..).zip(["multisocket 1", "multisocket 4", "", "multisocket 2"]) {
+        load.wait_for(300);
+        fs::write(daemon.folder.path().join("Corefile"), corefile(more)).expect("written");
+        daemon.signal(Signal::USR1);
+        while daemon.log().matches("Reloading complete").count() < round {
+            daemon.wait_for("Reloading");
+            sleep(Duration::from_millis(5));
+        }
+    }
+    load.wait_for(300);
+    let tally = load.finish();
+    assert!(tally.crossed < 100, "{tally:?}");
+    // A connection belongs to a socket, and ends with it.
+    assert_all_answered(&Tally { crossed: 0, ..tally });
+}
+
+#[test]
 fn no_broken_file_changes_anything() {
     let (dns, metrics) = (Port::free(), Port::free());
     let good = format!(
@@ -319,4 +343,31 @@ fn a_cluster_that_is_known_is_not_given_up_for_one_that_is_not() {
         Duration::from_secs(20),
     );
     assert_eq!(reply.expect("a reply")[3] & 15, 0);
+}
+
+#[test]
+fn a_kubeconfig_that_is_empty_for_a_moment_changes_nothing() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let api = runtime.block_on(Api::start([json!({"kind": "Namespace", "metadata": {"name": "d"}})])).expect("started");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kubeconfig");
+    fs::write(&path, api.kubeconfig()).expect("written");
+    let (dns, metrics) = (Port::free(), Port::free());
+    let mut daemon = Daemon::serving(&format!(
+        ".:{} {{\n reload 2s 0s\n prometheus 127.0.0.1:{}\n kubernetes cluster.local {{\n  kubeconfig {}\n }}\n}}\n",
+        dns.number(),
+        metrics.number(),
+        path.display()
+    ));
+    fs::write(&path, "").expect("written");
+    daemon.wait_for("[ERROR] plugin/reload: Corefile changed but reload failed");
+    assert!(metric(&metrics, "coredns_reload_failed_total") >= 1.0);
+    fs::write(&path, api.kubeconfig()).expect("written");
+    daemon.wait_for("plugin/reload: The configuration is again the one that runs");
+    let reply = testkit::ask(
+        ([127, 0, 0, 1], dns.number()).into(),
+        &question("no.d.svc.cluster.local."),
+        Duration::from_secs(20),
+    );
+    assert_eq!(reply.expect("a reply")[3] & 15, 3);
 }

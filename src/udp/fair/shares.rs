@@ -16,6 +16,8 @@ const WHILE_SHORT: f64 = 0.97;
 const FEW: f64 = 0.05;
 /// More might be answered than is let through: so much more is tried each time.
 const GROWTH: f64 = 1.02;
+/// Less might be answered than before: so fast that is believed.
+const DECAY: f64 = 0.9;
 
 /// A source that sends more than its share.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -71,7 +73,8 @@ impl Watch {
         let seconds = now.saturating_duration_since(self.since).as_secs_f64().max(0.001);
         let long = 2 * self.full > self.batches;
         let answered = f64::from(self.read) / seconds;
-        self.capacity = if long { answered } else { answered.max(self.capacity * GROWTH) };
+        // What was answered in an interval with pauses is less than what can be.
+        self.capacity = answered.max(self.capacity * if long { DECAY } else { GROWTH });
         if f64::from(lost) <= FEW * f64::from(self.read) {
             return None;
         }

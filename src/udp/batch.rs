@@ -71,6 +71,16 @@ pub struct Datagram<'a> {
     pub local: Option<IpAddr>,
 }
 
+/// A reply that is ready to be sent.
+pub struct Ready<'a> {
+    /// Its octets.
+    pub octets: &'a [u8],
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// The address that it leaves from, where the socket is bound to all.
+    pub local: Option<IpAddr>,
+}
+
 impl Batch {
     /// Receives up to [`BATCH`] datagrams that wait at the socket; returns how many.
     ///
@@ -125,49 +135,99 @@ impl Batch {
                 count += 1;
             }
         }
+        let (sent, result) = self.send_prepared(socket, count, unsent);
+        *from = place.get(sent).copied().filter(|_| sent < count).unwrap_or(n);
+        result
+    }
+
+    /// Sends the replies that `ready` gives for `from..n`, up to [`BATCH`] of them; `from` then says where to go on.
+    ///
+    /// A reply that cannot be sent is left out, and `unsent` told why. What was received before is gone.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where the socket's buffer is full.
+    pub fn send_ready<'r>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        from: &mut usize,
+        n: usize,
+        ready: impl Fn(usize) -> Ready<'r>,
+        unsent: impl Fn(&io::Error),
+    ) -> io::Result<()> {
+        let count = (n - *from).min(BATCH);
+        for slot in 0..count {
+            let Ready { octets, to, local } = ready(*from + slot);
+            let to = socket2::SockAddr::from(to);
+            let peer = ptr::from_mut(&mut self.peers[slot]).cast::<u8>();
+            // SAFETY: an address is shorter than the storage that any address has room in.
+            unsafe { ptr::copy_nonoverlapping(to.as_ptr().cast(), peer, to.len() as usize) };
+            self.heads[slot].msg_hdr.msg_namelen = to.len();
+            self.address(slot, slot, octets);
+            if let Some(local) = local {
+                self.leave_from(slot, slot, local);
+            }
+        }
+        let (sent, result) = self.send_prepared(socket, count, unsent);
+        *from += sent;
+        result
+    }
+
+    /// Sends the first `count` replies; returns how many are done with.
+    fn send_prepared(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        count: usize,
+        unsent: impl Fn(&io::Error),
+    ) -> (usize, io::Result<()>) {
         let mut at = 0;
         while at < count {
             let sent = in_fragments_if_need_be(socket, |fd| {
                 let replies = &mut self.replies[at..count];
-                // SAFETY: these headers point to peers' addresses and control messages in `self`, set by `prepare`, and to the
-                // octets of replies, which are borrowed until this function returns.
+                // SAFETY: these headers point to peers' addresses and control messages in `self`, and to the octets of replies, which
+                // whoever has prepared them borrows until this function returns.
                 let sent =
                     unsafe { libc::sendmmsg(fd, replies.as_mut_ptr(), replies.len() as u32, libc::MSG_DONTWAIT) };
                 usize::try_from(sent).ok()
             });
             match sent {
                 Ok(sent) => at += sent,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    *from = place[at];
-                    return Err(e);
-                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return (at, Err(e)),
                 Err(e) => {
                     unsent(&e);
                     at += 1; // this one cannot be sent: the others can
                 }
             }
         }
-        *from = n;
-        Ok(())
+        (at, Ok(()))
     }
 
     /// Makes `octets` the `slot`th datagram to be sent, to the sender of datagram `i`.
     fn prepare(&mut self, slot: usize, i: usize, octets: &[u8]) {
-        let received = self.heads[i].msg_hdr;
+        self.address(slot, i, octets);
+        if let Some(local) = read_local(&self.heads[i].msg_hdr) {
+            // The control message of datagram `i` has been read and may be overwritten.
+            self.leave_from(slot, i, local);
+        }
+    }
+
+    /// Makes `octets` the `slot`th datagram to be sent, to peer `i`.
+    fn address(&mut self, slot: usize, i: usize, octets: &[u8]) {
         self.vectors[slot] = libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
         let head = &mut self.replies[slot].msg_hdr;
         head.msg_name = ptr::from_mut(&mut self.peers[i]).cast();
-        head.msg_namelen = received.msg_namelen;
+        head.msg_namelen = self.heads[i].msg_hdr.msg_namelen;
         head.msg_iov = &raw mut self.vectors[slot];
         head.msg_iovlen = 1;
         head.msg_control = ptr::null_mut();
         head.msg_controllen = 0;
-        if let Some(local) = read_local(&received) {
-            // The control message of datagram `i` has been read and may be overwritten.
-            head.msg_control = self.control[i].0.as_mut_ptr().cast();
-            head.msg_controllen = CONTROL;
-            write_local(head, local);
-        }
+    }
+
+    /// Makes the `slot`th datagram leave from `local`, which control message `i` is to say.
+    fn leave_from(&mut self, slot: usize, i: usize, local: IpAddr) {
+        let head = &mut self.replies[slot].msg_hdr;
+        head.msg_control = self.control[i].0.as_mut_ptr().cast();
+        head.msg_controllen = CONTROL;
+        write_local(head, local);
     }
 }
 
@@ -370,6 +430,25 @@ mod tests {
         let from: IpAddr = "127.0.0.9".parse().unwrap();
         send_one(server.as_fd(), b"x", client.local_addr().unwrap(), Some(from)).unwrap();
         assert_eq!(client.recv_from(&mut [0; 9]).unwrap().1.ip(), from);
+    }
+
+    #[test]
+    fn replies_that_are_ready_leave_in_batches_to_whom_they_are_for() {
+        let server = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let clients = ["127.0.0.1:0", "127.0.0.2:0"].map(|from| UdpSocket::bind(from).unwrap());
+        let replies: Vec<[u8; 1]> = (0..2 * BATCH as u8 - 5).map(|n| [n]).collect();
+        let to = clients.each_ref().map(|client| client.local_addr().unwrap());
+        let ready = |i: usize| Ready { octets: &replies[i], to: to[i % 2], local: Some(IpAddr::from([127, 0, 0, 9])) };
+        let (mut batch, mut from) = (Batch::default(), 0);
+        for done in [BATCH, replies.len()] {
+            batch.send_ready(server.as_fd(), &mut from, replies.len(), ready, |e| panic!("{e}")).unwrap();
+            assert_eq!(from, done);
+        }
+        for (i, reply) in replies.iter().enumerate() {
+            let mut buffer = [0; 9];
+            let (n, source) = clients[i % 2].recv_from(&mut buffer).unwrap();
+            assert_eq!((&buffer[..n], source.ip()), (&reply[..], IpAddr::from([127, 0, 0, 9])));
+        }
     }
 
     #[test]

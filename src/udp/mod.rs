@@ -3,6 +3,7 @@
 mod backlog;
 pub mod batch;
 mod fair;
+mod outbox;
 
 use crate::admit::{Admission, admit};
 use crate::metrics;
@@ -14,8 +15,9 @@ use crate::worker::{Current, Routes, Shared};
 use api::task::Stop;
 use api::{Query, Transport};
 use backlog::Backlog;
-use batch::{BATCH, Batch, Datagram};
+use batch::{BATCH, Batch, Datagram, Ready};
 use fair::Fairness;
+use outbox::Outbox;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -33,6 +35,7 @@ pub struct UdpServer {
     shared: Rc<Shared>,
     busy: Busy,
     backlog: Rc<Backlog>,
+    outbox: Outbox,
     fairness: Rc<Fairness>,
 }
 
@@ -45,6 +48,12 @@ struct Buffers {
     octets: Vec<u8>,
     /// Where the reply to each datagram stands there; empty where there is none.
     replies: [Range<usize>; BATCH],
+    /// Queries that had to wait, whose replies are being sent.
+    #[expect(
+        clippy::vec_box,
+        reason = "a query moves as its box, between sockets, lanes and the pool of those that are spare"
+    )]
+    ready: Vec<Box<Query>>,
 }
 
 /// What the system was about to deliver to a socket when it was taken out is there after that time.
@@ -57,7 +66,7 @@ const KEPT: usize = 256 << 10;
 impl Default for Buffers {
     fn default() -> Self {
         let replies = std::array::from_fn(|_| 0..0);
-        Buffers { batch: Batch::default(), q: Box::default(), octets: Vec::new(), replies }
+        Buffers { batch: Batch::default(), q: Box::default(), octets: Vec::new(), replies, ready: Vec::new() }
     }
 }
 
@@ -71,7 +80,8 @@ impl UdpServer {
         let (socket, busy) = (Rc::new(UdpSocket::from_std(socket)?), Busy::default());
         let backlog = Backlog::new(socket.clone(), current.clone());
         let fairness = Fairness::new(socket.clone(), current.clone(), shared.clone());
-        Ok(Rc::new(UdpServer { socket, address, current, shared, busy, backlog, fairness }))
+        let outbox = Outbox::default();
+        Ok(Rc::new(UdpServer { socket, address, current, shared, busy, backlog, outbox, fairness }))
     }
 
     /// Answers queries until `stop`; then what has reached the socket before. Ends when nothing waits any more.
@@ -80,12 +90,17 @@ impl UdpServer {
         let mut buffers = None;
         let way_back: Rc<dyn Deliver> = self.clone();
         while !order.is_ordered() {
-            tokio::select! {
+            let ready = tokio::select! {
                 biased;
-                _ = self.socket.readable() => (), // where it cannot be watched, reading it says so
+                () = self.outbox.some() => true,
+                _ = self.socket.readable() => false, // where it cannot be watched, reading it says so
                 () = &mut stopped => break,
             };
             let buffers = buffers.get_or_insert_with(Buffers::default);
+            if ready {
+                self.send_ready(buffers).await;
+                continue;
+            }
             let n = self.receive(&mut buffers.batch);
             self.fairness.received(&buffers.batch, n);
             self.answer(buffers, n, &way_back).await;
@@ -98,10 +113,21 @@ impl UdpServer {
             tracing::debug!("what reaches {} at the very end is lost: {}", self.address, api::os_words(&e));
         }
         self.read_empty(buffers, &way_back).await;
-        tokio::join!(tokio::time::sleep(DELIVERED), self.busy.ended());
+        tokio::join!(tokio::time::sleep(DELIVERED), self.finish(buffers));
         self.read_empty(buffers, &way_back).await;
-        self.busy.ended().await;
+        self.finish(buffers).await;
         self.backlog.ended().await;
+    }
+
+    /// Sends what gets ready until nothing waits any more.
+    async fn finish(&self, buffers: &mut Buffers) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.outbox.some() => self.send_ready(buffers).await,
+                () = self.busy.ended() => return,
+            }
+        }
     }
 
     /// Answers all that has reached the socket. Other work of this worker has its turn in between.
@@ -131,7 +157,7 @@ impl UdpServer {
     }
 
     async fn answer(&self, buffers: &mut Buffers, n: usize, way_back: &Rc<dyn Deliver>) {
-        let Buffers { batch, q, octets, replies } = buffers;
+        let Buffers { batch, q, octets, replies, .. } = buffers;
         let (now, routes) = (self.shared.clock.now(), self.current.get());
         octets.clear();
         for (i, place) in replies.iter_mut().enumerate().take(n) {
@@ -146,8 +172,8 @@ impl UdpServer {
         let mut from = 0;
         while from < n {
             let reply = |i: usize| octets.get(replies[i].clone()).filter(|reply| !reply.is_empty());
-            let mut send = || batch.send(self.socket.as_fd(), &mut from, n, reply, metrics::unsent);
-            if self.socket.try_io(Interest::WRITABLE, &mut send).is_ok() {
+            let send = || batch.send(self.socket.as_fd(), &mut from, n, reply, metrics::unsent);
+            if self.socket.try_io(Interest::WRITABLE, send).is_ok() {
                 continue;
             }
             if routes.router.sheds() {
@@ -160,6 +186,40 @@ impl UdpServer {
             }
         }
         octets.shrink_to(KEPT);
+    }
+
+    /// Sends the replies of queries that had to wait.
+    async fn send_ready(&self, Buffers { batch, ready, .. }: &mut Buffers) {
+        self.outbox.take(ready);
+        let mut from = 0;
+        while from < ready.len() {
+            let reply = |i: usize| self.ready(&ready[i]);
+            let send = || batch.send_ready(self.socket.as_fd(), &mut from, ready.len(), reply, metrics::unsent);
+            if self.socket.try_io(Interest::WRITABLE, send).is_ok() {
+                continue;
+            }
+            if self.current.get().router.sheds() {
+                let late = ready[from..].iter().map(|q| self.ready(q));
+                late.for_each(|reply| self.backlog.push(reply.octets, reply.to, reply.local));
+                break;
+            }
+            if self.socket.writable().await.is_err() {
+                break;
+            }
+        }
+        ready.drain(..).for_each(|q| self.done(q));
+    }
+
+    fn ready<'q>(&self, q: &'q Query) -> Ready<'q> {
+        // A wildcard socket has to be told where from.
+        let local = self.address.ip().is_unspecified().then_some(q.local.ip());
+        Ready { octets: q.reply.bytes(), to: q.client, local }
+    }
+
+    /// A query that had to wait is done with.
+    fn done(&self, q: Box<Query>) {
+        self.shared.waiting.give_back(q);
+        self.busy.end();
     }
 
     /// Answers one datagram as far as that goes without waiting; returns the message to send, if there is one already.
@@ -197,18 +257,9 @@ impl UdpServer {
 
 impl Deliver for UdpServer {
     fn deliver(&self, mut q: Box<Query>) {
-        // A wildcard socket has to be told where from.
-        let (client, local) = (q.client, self.address.ip().is_unspecified().then_some(q.local.ip()));
-        if let Some(octets) = seal(&mut q) {
-            let send = || batch::send_one(self.socket.as_fd(), octets, client, local);
-            match self.socket.try_io(Interest::WRITABLE, send) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.current.get().router.sheds() => {
-                    self.backlog.push(octets, client, local);
-                }
-                sent => sent.unwrap_or_else(|e| metrics::unsent(&e)),
-            }
+        match seal(&mut q) {
+            Some(_) => self.outbox.push(q),
+            None => self.done(q),
         }
-        self.shared.waiting.give_back(q);
-        self.busy.end();
     }
 }

@@ -14,23 +14,25 @@ fn client(last: u8, server: SocketAddr) -> UdpSocket {
     socket
 }
 
-/// How many of `queries` are answered that are sent one every few milliseconds.
-fn answered(socket: &UdpSocket, queries: u8) -> usize {
+/// Whether at least so many of 200 queries, sent one every few milliseconds, are answered: on a busy machine maybe late.
+fn answered(socket: &UdpSocket, at_least: usize) -> bool {
     socket.set_nonblocking(true).expect("set");
-    let mut answers = 0;
+    let (mut answers, begin) = (0, Instant::now());
     let mut take = || {
         while socket.recv(&mut [0; 512]).is_ok() {
-            answers += 1
+            answers += 1;
         }
+        answers >= at_least
     };
-    for id in 0..queries {
+    for id in 0..200 {
         socket.send(&query(id)).expect("sent");
         thread::sleep(Duration::from_millis(5));
         take();
     }
-    thread::sleep(Duration::from_secs(1));
-    take();
-    answers
+    while !take() && begin.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(10));
+    }
+    take()
 }
 
 #[test]
@@ -61,12 +63,12 @@ fn one_client_does_not_starve_the_others() {
             thread::sleep(Duration::from_millis(20));
         }
         let other = client(3, server);
-        let answers = answered(&other, 200);
+        let answers = answered(&other, 150);
         over.store(true, Relaxed);
         assert!(shed("overflow") && shed("share"), "what was dropped is counted");
-        assert!(answers > 150, "{answers} of 200");
+        assert!(answers, "few of the other client's queries are answered");
     });
     let after = client(2, server);
     thread::sleep(Duration::from_secs(1));
-    assert!(answered(&after, 100) > 90, "who sent too much is answered once he does not");
+    assert!(answered(&after, 180), "who sent too much is answered once he does not");
 }

@@ -12,12 +12,12 @@ const THINNED: usize = 64;
 const WHILE_LONG: f64 = 0.85;
 /// And while it is short.
 const WHILE_SHORT: f64 = 0.97;
-/// Less than this part of what was read was lost: there is not too much any more. What is read may still be what came before.
+/// Less than this part of what was read was lost: there is not too much now.
 const FEW: f64 = 0.05;
+/// Intervals like that in succession, after which there is not too much any more: a flood that pauses is still one.
+const CALM: u32 = 5;
 /// More might be answered than is let through: so much more is tried each time.
 const GROWTH: f64 = 1.02;
-/// Less might be answered than before: so fast that is believed.
-const DECAY: f64 = 0.9;
 
 /// A source that sends more than its share.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -38,6 +38,8 @@ pub struct Watch {
     full: u32,
     /// Datagrams a second that can be answered.
     capacity: f64,
+    /// Intervals in succession in which hardly anything was lost.
+    calm: u32,
     thinned: Vec<Thinned>,
 }
 
@@ -45,7 +47,7 @@ impl Watch {
     /// Nothing has come yet, and nobody is thinned out.
     pub fn new(now: Instant) -> Watch {
         let (sources, thinned) = (HashMap::new(), Vec::new());
-        Watch { since: now, read: 0, sources, batches: 0, full: 0, capacity: 0.0, thinned }
+        Watch { since: now, read: 0, sources, batches: 0, full: 0, capacity: 0.0, calm: 0, thinned }
     }
 
     /// A batch has come from these sources.
@@ -71,19 +73,22 @@ impl Watch {
     /// much any more.
     pub fn judge(&mut self, now: Instant, lost: u32) -> Option<&[Thinned]> {
         let seconds = now.saturating_duration_since(self.since).as_secs_f64().max(0.001);
-        let long = 2 * self.full > self.batches;
+        // Where a batch was not full the queue was empty then, and more could have been answered than was.
+        let long = self.batches > 0 && self.full == self.batches;
         let answered = f64::from(self.read) / seconds;
-        // What was answered in an interval with pauses is less than what can be.
-        self.capacity = answered.max(self.capacity * if long { DECAY } else { GROWTH });
-        if f64::from(lost) <= FEW * f64::from(self.read) {
+        self.capacity = if long { answered } else { answered.max(self.capacity * GROWTH) };
+        self.calm = if f64::from(lost) <= FEW * f64::from(self.read) { self.calm + 1 } else { 0 };
+        if self.calm >= CALM {
             return None;
         }
-        let room = self.capacity * seconds * if long { WHILE_LONG } else { WHILE_SHORT };
-        let (sent, rest) = self.sent(lost);
-        self.thinned = thin_out(sent, rest, room);
+        if self.calm == 0 {
+            let room = self.capacity * seconds * if long { WHILE_LONG } else { WHILE_SHORT };
+            let (sent, rest) = self.sent(lost);
+            self.thinned = thin_out(sent, rest, room);
+        }
         (self.since, self.read, self.batches, self.full) = (now, 0, 0, 0);
         self.sources.clear();
-        (long || !self.thinned.is_empty()).then_some(&self.thinned)
+        Some(&self.thinned)
     }
 
     /// How many datagrams each source has sent, and all others together: what was read tells how those that passed the filter
@@ -183,8 +188,8 @@ mod tests {
     fn it_ends_when_there_is_room_again() {
         let mut socket = Simulated::new();
         (0..20).for_each(|_| drop(socket.interval(&[100.0, 6_000.0]).expect("there is too much")));
-        let after = (0..10).position(|_| socket.interval(&[100.0, 200.0]).is_none());
-        assert!(after.is_some_and(|intervals| intervals < 5), "{after:?}");
+        let after = (0..20).position(|_| socket.interval(&[100.0, 200.0]).is_none());
+        assert!(after.is_some_and(|intervals| intervals < 10), "{after:?}");
     }
 
     #[test]

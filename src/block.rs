@@ -95,6 +95,7 @@ pub fn build(table: &Table, blocks: &[ServerBlock], world: &World) -> Drafts {
                 *state = if unclear { State::Unclear } else { State::Broken };
             }
             if world.purpose == Purpose::Check {
+                warnings.extend(world.remarks());
                 let warned = output::heard().into_iter();
                 warnings.extend(warned.map(|words| ConfigError::bare(tokens.first(), words).coded("set-up")));
             }

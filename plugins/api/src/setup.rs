@@ -3,6 +3,7 @@
 use crate::chain::{Chain, Link};
 use crate::clock::Clock;
 use crate::corefile::{ConfigError, Cursor, Token, value};
+use crate::gotext::quote;
 use crate::http::Mount;
 use crate::inputs::{self, Inputs};
 use crate::name::Name;
@@ -84,6 +85,20 @@ pub struct Around<'a> {
     pub reaches: &'a dyn Fn(&Name) -> bool,
 }
 
+impl Around<'_> {
+    /// Whether queries for `zone`, or for some of the names below it, come to the block.
+    pub fn sees(&self, zone: &Name) -> bool {
+        let own = self.sites.iter().filter_map(|site| Name::from_text(&site.zone).ok());
+        (self.reaches)(zone) || own.into_iter().any(|own| own.as_ref().is_below(zone.as_ref()))
+    }
+
+    /// The directives of the plugins below those of `directive`.
+    pub fn below(&self, directive: &str) -> impl Iterator<Item = &'static str> {
+        let names = self.links.iter().map(|link| link.name).skip_while(move |name| *name != directive);
+        names.skip_while(move |name| *name == directive)
+    }
+}
+
 /// What a configuration is set up for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
@@ -153,6 +168,8 @@ pub struct World {
     /// What this generation is made of beside the Corefile.
     pub inputs: Inputs,
     shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    /// What was noticed in passing.
+    remarks: Mutex<Vec<ConfigError>>,
 }
 
 impl World {
@@ -166,6 +183,18 @@ impl World {
             words: Vec::new(),
             inputs: Inputs::default(),
             shared: Mutex::default(),
+            remarks: Mutex::default(),
+        }
+    }
+
+    /// What was noticed in passing and works, since the last call; for `poddns check`.
+    pub fn remarks(&self) -> Vec<ConfigError> {
+        std::mem::take(&mut self.remarks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn remark(&self, remark: ConfigError) {
+        if self.purpose == Purpose::Check {
+            self.remarks.lock().unwrap_or_else(PoisonError::into_inner).push(remark);
         }
     }
 
@@ -228,10 +257,15 @@ impl<'a> Setup<'a> {
 
     /// The zones that a directive's arguments name, or, without arguments, those of the block's keys; in lower case.
     pub fn names_or(&self, arguments: &[&str]) -> Vec<Name> {
-        match arguments {
-            [] => self.block.zones.iter().map(Name::to_lower).collect(),
-            _ => value::names(arguments),
+        if arguments.is_empty() {
+            return self.block.zones.iter().map(Name::to_lower).collect();
         }
+        for argument in arguments.iter().filter(|argument| value::names(&[argument]).is_empty()) {
+            let token = self.tokens.iter().find(|token| *token.text == **argument);
+            let mistake = ConfigError::bare(token, format!("{} is no zone, and ignored", quote(argument)));
+            self.world.remark(mistake.of(self.directive).coded("no-zone"));
+        }
+        value::names(arguments)
     }
 
     /// What directives change about the block itself.

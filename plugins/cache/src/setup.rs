@@ -1,9 +1,9 @@
 //! The lines of the directive.
 
-use crate::Cache;
 use crate::keeper::Keeper;
 use crate::rules::{Limits, Mode, Prefetch, Rules, Stale};
 use crate::store::Store;
+use crate::{Cache, DIRECTIVE};
 use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::{self, GoDuration};
@@ -26,6 +26,9 @@ const MAX_RECHECK: Duration = Duration::from_secs(5 * 60);
 /// The longest time that a failure may be kept (RFC 2308 7.1).
 const MAX_SERVFAIL: Duration = Duration::from_secs(5 * 60);
 
+/// Directives whose plugins answer nothing, or only what is not kept.
+const KEPT_OF_NONE: [&str; 7] = ["k8s_external", "kubernetes", "loop", "minimal", "transfer", "view", "dnssec"];
+
 /// Adds the plugin. Entries outlive a reload that changes nothing of the directive, and nothing of what makes the answers.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
@@ -34,6 +37,9 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
         read = Some(parse(setup, &mut c)?);
     }
     let Some(rules) = read else { return Ok(()) };
+    let mistake = setup.cursor().bare("nothing below 'cache' has answers that are kept").coded("nothing-to-cache");
+    let mistake = mistake.help("answers of 'kubernetes' need no cache: they are always as the cluster is now");
+    setup.advise(|around| around.below(DIRECTIVE).all(|name| KEPT_OF_NONE.contains(&name)).then_some(mistake));
     let key = format!("{} {rules:?}\n{}", setup.identity(), setup.below());
     let (success, denial, clock) = (rules.success.capacity, rules.denial.capacity, setup.clock());
     let store = setup.carry(&key, |_| Ok(Store::new(success, denial, clock.now())))?;

@@ -1,5 +1,7 @@
 //! The lines of the directive: one stanza after the other, in the order in which CoreDNS asks and refuses.
 
+mod advice;
+
 use crate::health::Check;
 use crate::metrics::Directive;
 use crate::policy::Policy;
@@ -26,13 +28,15 @@ use std::time::Duration;
 /// A stanza is refused.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let mut stanzas = Vec::new();
+    let (mut lines, mut stanzas) = (Vec::new(), Vec::new());
     while c.next() {
+        lines.push(c.clone());
         stanzas.push(Stanza::read(&mut c, setup)?);
     }
     if let Some(why) = stanzas.iter().find_map(|s| target::too_many(s.arguments)) {
         return Err(c.bare(why));
     }
+    advice::add(setup, &lines, &stanzas);
     setup.options().any_class = true;
     let last = stanzas.len() - 1;
     for (place, stanza) in stanzas.into_iter().enumerate() {

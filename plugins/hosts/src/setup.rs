@@ -1,7 +1,7 @@
 //! The lines of the directive.
 
 use crate::Hosts;
-use crate::table::{Reverse, Table};
+use crate::table::{self, Reverse, Table};
 use crate::watch::File;
 use api::corefile::{ConfigError, Cursor};
 use api::gotext::{self, GoDuration};
@@ -33,7 +33,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let path = setup.path(path);
     check(&c, &path)?;
     let zones: Box<[Name]> = setup.names_or(zones).into();
-    let options = parse(&mut c)?;
+    let options = parse(setup, &mut c)?;
     c.next_once()?;
     let lines = Arc::new(Table::parse(options.lines.as_bytes(), &zones, options.reverse));
     let mut file = File::new(path, zones.clone(), options.reverse, lines.len());
@@ -70,7 +70,7 @@ fn check(c: &Cursor<'_>, path: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn parse(c: &mut Cursor<'_>) -> Result<Options, ConfigError> {
+fn parse(setup: &mut Setup<'_>, c: &mut Cursor<'_>) -> Result<Options, ConfigError> {
     let mut options = Options {
         ttl: DEFAULT_TTL,
         reverse: Reverse::On,
@@ -80,7 +80,7 @@ fn parse(c: &mut Cursor<'_>) -> Result<Options, ConfigError> {
         lines: String::new(),
     };
     while c.next_block() {
-        property(c, &mut options)?;
+        property(setup, c, &mut options)?;
     }
     if options.other_types && options.fallthrough.is_none() {
         return Err(c.err("fallthrough_unsupported requires fallthrough"));
@@ -88,7 +88,7 @@ fn parse(c: &mut Cursor<'_>) -> Result<Options, ConfigError> {
     Ok(options)
 }
 
-fn property(c: &mut Cursor<'_>, options: &mut Options) -> Result<(), ConfigError> {
+fn property(setup: &mut Setup<'_>, c: &mut Cursor<'_>, options: &mut Options) -> Result<(), ConfigError> {
     match c.val() {
         "fallthrough" => options.fallthrough = Some(Fallthrough::parse(c)),
         "fallthrough_unsupported" => match c.remaining_args()[..] {
@@ -103,6 +103,10 @@ fn property(c: &mut Cursor<'_>, options: &mut Options) -> Result<(), ConfigError
         "reload" => options.reload = reload(c)?,
         // Lines of addresses and names, up to the first `fallthrough`.
         address if options.fallthrough.is_none() => {
+            if table::address(address).is_none() {
+                let mistake = c.bare(format!("{} is no address: the line is ignored", gotext::quote(address)));
+                setup.advise(|_| Some(mistake.coded("ignored-line")));
+            }
             options.lines += &format!("{address} {}\n", c.remaining_args().join(" "));
         }
         other => return Err(c.err(format!("unknown property '{other}'"))),

@@ -92,7 +92,7 @@ fn look_up<'a, T>(table: &'a ByName<T>, name: NameRef<'_>) -> &'a [T] {
 const WILDCARD: &[u8] = b"\x01*";
 
 /// An address; the zone of one of IPv6 is cut off, an IPv4 address in the form of an IPv6 one is the former.
-fn address(word: &str) -> Option<IpAddr> {
+pub fn address(word: &str) -> Option<IpAddr> {
     let word = word.split('%').next().unwrap_or_default();
     word.parse::<IpAddr>().ok().map(|a| a.to_canonical())
 }

@@ -1,5 +1,6 @@
 //! The syntax of the directive.
 
+mod advice;
 mod properties;
 
 use crate::Kubernetes;
@@ -83,6 +84,7 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let local = local_addresses(setup);
     let Properties { ttl, pods, zonal, ignore_empty, namespaces, fallthrough, .. } = properties;
     let rules = Rules { ttl, pods, zonal, ignore_empty, namespaces, local, search: search_domains() };
+    advice::add(setup, &directive, &fallthrough);
     let plugin = Arc::new(Kubernetes { zones, rules, fallthrough, cluster });
     setup.offer::<Arc<dyn Live>>(plugin.clone());
     setup.offer::<Arc<dyn Metadata>>(plugin.clone());

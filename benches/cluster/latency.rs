@@ -75,11 +75,9 @@ fn changes(api: &Api, server: &Server, times: u32) -> Vec<Duration> {
 /// Asks for one service after the other, as soon as the last is answered.
 fn queries(server: &Server, services: usize) -> Vec<Duration> {
     let client = Client::new(server.address());
-    let spaces = (services / 50).max(1);
     let mut all: Vec<Duration> = (0..20_000)
         .map(|n| {
-            let number = n * 7 % services;
-            let name = format!("service-{number}.ns{}.svc.cluster.local", number % spaces);
+            let name = objects::service_name(n * 7 % services, services);
             let begin = Instant::now();
             client.ask(&name);
             begin.elapsed()
@@ -99,14 +97,13 @@ fn load(server: &Server, stop: &AtomicBool) {
 
 /// Changes slices.
 fn churn(api: &Api, services: usize, stop: &AtomicBool) {
-    let spaces = (services / 50).max(1);
     let begin = Instant::now();
     for n in 0.. {
         if stop.load(Relaxed) {
             return;
         }
         let number = n as usize * 13 % services;
-        api.put(objects::slice(number, &format!("ns{}", number % spaces), 10, n as usize));
+        api.put(objects::slice(number, &objects::namespace(number, services), 10, n as usize));
         let due = begin + Duration::from_secs(1) / RATE * n;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }

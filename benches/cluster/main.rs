@@ -16,6 +16,7 @@
 )]
 
 mod latency;
+#[path = "../common/objects.rs"]
 mod objects;
 mod server;
 
@@ -71,7 +72,7 @@ fn main() {
         let api = runtime.block_on(Api::start(objects)).expect("an API server");
         for (name, binary) in &arguments.servers {
             let mut server = Server::start(binary, &api.kubeconfig(), arguments.pods > 0);
-            let start = server.wait_for_service(services - 1);
+            let start = server.wait_for_service(services - 1, services);
             std::thread::sleep(Duration::from_secs(3));
             let (peak, rest) = (server.peak(), server.resident());
             let bytes = server.metrics("poddns_kubernetes_index_bytes");

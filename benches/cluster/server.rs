@@ -51,11 +51,10 @@ impl Server {
     }
 
     /// Waits until a service that is not headless is answered; how long after the start that was.
-    pub fn wait_for_service(&mut self, number: usize) -> Duration {
+    pub fn wait_for_service(&mut self, number: usize, services: usize) -> Duration {
         let number = if objects::is_headless(number) { number - 1 } else { number };
-        let spaces = ((number + 1) / 50).max(1);
         let address: std::net::Ipv4Addr = objects::cluster_address(number).parse().expect("an address");
-        self.wait_for(&format!("service-{number}.ns{}.svc.cluster.local", number % spaces), address.octets());
+        self.wait_for(&objects::service_name(number, services), address.octets());
         self.begin.elapsed()
     }
 

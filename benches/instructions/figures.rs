@@ -1,5 +1,6 @@
 //! The figures on record: a line for each kind of queries and profile, in `figures.txt`.
 
+use crate::profile;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,11 +22,7 @@ impl Figures {
         let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/figures.txt"));
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(read).collect();
-        let program = std::env::current_exe().expect("this program");
-        // target/PROFILE/deps/PROGRAM
-        let folder = program.ancestors().nth(2).and_then(|folder| folder.file_name());
-        let profile = folder.map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Figures { path, profile, lines }
+        Figures { path, profile: profile::profile(), lines }
     }
 
     /// Prints what was counted beside what is on record; fails where a figure has grown too much.

@@ -16,9 +16,11 @@
 
 mod cases;
 mod figures;
-#[path = "../cluster/objects.rs"]
-#[expect(dead_code, reason = "the other benchmark changes the cluster too")]
+#[path = "../common/objects.rs"]
+#[expect(dead_code, reason = "another benchmark changes the cluster too")]
 mod objects;
+#[path = "../common/profile.rs"]
+mod profile;
 
 use cases::{Case, Cluster};
 use figures::Figures;

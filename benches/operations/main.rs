@@ -14,7 +14,7 @@
     reason = "a measurement reads the clock and prints what it found"
 )]
 
-#[path = "../upstream/cores.rs"]
+#[path = "../common/cores.rs"]
 mod cores;
 mod reloads;
 mod report;

@@ -16,7 +16,7 @@
     reason = "a measurement reads the clock and prints what it found"
 )]
 
-#[path = "../upstream/cores.rs"]
+#[path = "../common/cores.rs"]
 mod cores;
 mod load;
 mod server;

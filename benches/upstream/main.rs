@@ -15,6 +15,7 @@
     reason = "a measurement reads the clock and prints what it found"
 )]
 
+#[path = "../common/cores.rs"]
 mod cores;
 mod load;
 mod message;

@@ -19,6 +19,9 @@ impl Cores {
             load.unset(first);
             (load.count() > 0 && sched_setaffinity(None, &load).is_ok()).then_some((server, load))
         });
+        if shares.is_none() {
+            println!("load and servers share the same cores: figures say little");
+        }
         Cores { shares }
     }
 

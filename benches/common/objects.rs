@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 /// Namespaces, services with a slice each, every fifth of them headless with host names, and pods.
 pub fn cluster(services: usize, endpoints: usize, pods: usize) -> Vec<Value> {
-    let spaces = (services / 50).max(1);
+    let spaces = spaces(services);
     let mut all: Vec<Value> = (0..spaces)
         .map(|n| json!({"kind": "Namespace", "metadata": {"name": format!("ns{n}"), "labels": {"kubernetes.io/metadata.name": format!("ns{n}")}, "managedFields": managed()}}))
         .collect();
     for number in 0..services {
-        let namespace = format!("ns{}", number % spaces);
+        let namespace = namespace(number, services);
         let headless = is_headless(number);
         let address = if headless { "None".to_owned() } else { cluster_address(number) };
         all.push(full_service(&format!("service-{number}"), &namespace, &address));
@@ -22,6 +22,21 @@ pub fn cluster(services: usize, endpoints: usize, pods: usize) -> Vec<Value> {
 /// Whether the service with this number is headless.
 pub fn is_headless(number: usize) -> bool {
     number.is_multiple_of(5)
+}
+
+/// The name of a service, in a cluster of so many.
+pub fn service_name(number: usize, services: usize) -> String {
+    format!("service-{number}.{}.svc.cluster.local", namespace(number, services))
+}
+
+/// The namespace of a service, in a cluster of so many.
+pub fn namespace(number: usize, services: usize) -> String {
+    format!("ns{}", number % spaces(services))
+}
+
+/// Namespaces in a cluster of so many services.
+fn spaces(services: usize) -> usize {
+    (services / 50).max(1)
 }
 
 /// The address of a service that is not headless.

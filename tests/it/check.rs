@@ -3,6 +3,8 @@
 //! A dialogue is a command, the files that it finds, and behind `----` what it prints and its exit status. The environment
 //! variable `UPDATE` writes what is printed into the dialogues.
 
+use poddns::plugins::{Row, standard};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,6 +30,36 @@ fn dialogues() {
 fn what_is_shipped_is_fine() {
     let (said, status) = check(&["-strict", "Corefile.example", "examples/cluster/Corefile"], root());
     assert_eq!(status, 0, "{said}");
+}
+
+/// What misspelt words are compared with is what set-up knows.
+#[test]
+fn every_property_is_known_to_its_directive() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = standard();
+    let built = table.0.iter().filter_map(|row| match row {
+        Row::Built(def) => Some(def),
+        Row::NotYet(_) => None,
+    });
+    let properties = built.flat_map(|def| def.properties.iter().map(|property| (def.name, *property)));
+    let mut names = Vec::new();
+    for (directive, property) in properties {
+        let arguments = match (directive, property) {
+            ("template", _) => " IN A",
+            ("forward", _) => " . 9.9.9.9",
+            ("loadbalance", "reload") => " weighted file",
+            _ => "",
+        };
+        let corefile = format!(". {{\n {directive}{arguments} {{\n  {property}\n }}\n}}\n");
+        fs::write(folder.path().join(format!("{directive}-{property}")), corefile).expect("written");
+        names.push(format!("{directive}-{property}"));
+    }
+    assert!(names.len() > 70, "{names:?}");
+    let arguments: Vec<&str> = ["-format", "json"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let report: Value = serde_json::from_str(&check(&arguments, folder.path()).0).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings");
+    let unknown: Vec<&Value> = findings.iter().filter(|f| f["message"].to_string().contains("unknown")).collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
 /// What `poddns check` says to a dialogue's files, with the exit status.

@@ -33,7 +33,7 @@ pub struct ConfigError {
 const SYNTAX: &str = "syntax";
 
 /// Characters of a message.
-const MAX_MESSAGE: usize = 4_000;
+const MAX_MESSAGE: usize = 6_000;
 /// Characters of a word that a message of the parser shows.
 pub(super) const MAX_WORD: usize = 1_000;
 /// Imports of a chain that are shown.

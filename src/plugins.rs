@@ -34,7 +34,7 @@ const STANDARD: &[Row] = &[
     NotYet("trace"),
     Built(&poddns_ready::PLUGIN),
     Built(&poddns_health::PLUGIN),
-    NotYet("pprof"),
+    Built(&poddns_pprof::PLUGIN),
     Built(&poddns_shed::PLUGIN),
     Built(&poddns_prometheus::PLUGIN),
     Built(&poddns_errors::PLUGIN),

@@ -152,7 +152,7 @@ fn doubt(token: &Token, zone: &str) -> Option<ConfigError> {
 }
 
 /// The number of a port as Go's resolver understands it: decimal, or the name of a service; empty is 0.
-fn port(text: &str) -> Result<u16, String> {
+pub(super) fn port(text: &str) -> Result<u16, String> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if unsigned.bytes().all(|b| b.is_ascii_digit()) {
         let number = text.parse().ok().or(unsigned.is_empty().then_some(0));

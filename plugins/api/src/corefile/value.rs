@@ -162,6 +162,14 @@ fn with_dot(text: &str) -> String {
     format!("{text}{}", if absolute { "" } else { "." })
 }
 
+/// The number of a port as Go's resolver understands it: decimal, or the name of a service; empty is 0.
+///
+/// # Errors
+/// In Go's words: `address 99999: invalid port`, `lookup tcp/x: unknown port`.
+pub fn port(text: &str) -> Result<u16, String> {
+    super::address::port(text)
+}
+
 /// Splits `HOST:PORT` as Go does (`net.SplitHostPort`): an IPv6 host stands in brackets, both may be empty.
 ///
 /// # Errors

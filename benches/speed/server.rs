@@ -46,13 +46,20 @@ impl Server {
             if reply.is_ok_and(|reply| wire::is_noerror(&reply)) {
                 return Ok(());
             }
-            let has_ended = self.child.try_wait().expect("a child of ours").is_some();
-            if has_ended || begin.elapsed() > PATIENCE {
-                let log = fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
-                return Err(format!("does not start: {}", log.trim_end().lines().last().unwrap_or("no answer")));
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return Err(format!("ended: {status}; {}", self.last_line()));
+            }
+            if begin.elapsed() > PATIENCE {
+                return Err(format!("does not know {name} after {} s; {}", PATIENCE.as_secs(), self.last_line()));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What it said last to standard error.
+    fn last_line(&self) -> String {
+        let log = fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
+        log.trim_end().lines().last().unwrap_or("no message").to_owned()
     }
 
     /// Where it listens.

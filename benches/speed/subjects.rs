@@ -6,7 +6,6 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use testkit::Port;
 
 /// A server.
 pub struct Subject {
@@ -106,16 +105,14 @@ impl Subject {
 /// The Corefile that Kubernetes ships (`Corefile.example`), with addresses of this run.
 fn corefile(work: &Work, stage: &Stage, port: u16) -> String {
     let mut text = String::new();
-    // Nobody reads these pages: a port that is free now will do.
-    let page = || format!("127.0.0.1:{}", Port::free().number());
     for line in SHIPPED.lines().filter_map(|line| line.split('#').next()) {
         let line = line.trim_end();
         match line.split_whitespace().next() {
             Some(".:53") => writeln!(text, ".:{port} {{"),
             Some("errors") if work.logging == Logging::On => writeln!(text, "errors\nlog"),
-            Some("health") => writeln!(text, "health {} {{", page()),
-            Some("ready") => writeln!(text, "ready {}", page()),
-            Some("prometheus") => writeln!(text, "prometheus {}", page()),
+            Some("health") => writeln!(text, "health {PAGE} {{"),
+            Some("ready") => writeln!(text, "ready {PAGE}"),
+            Some("prometheus") => writeln!(text, "prometheus {PAGE}"),
             Some("kubernetes") => writeln!(text, "{line}\nkubeconfig kubeconfig"),
             Some("forward") => writeln!(text, "forward . {} {{", stage.upstream()),
             _ => writeln!(text, "{line}"),
@@ -124,6 +121,9 @@ fn corefile(work: &Work, stage: &Stage, port: u16) -> String {
     }
     text
 }
+
+/// Nobody reads these pages: any port will do.
+const PAGE: &str = "127.0.0.1:0";
 
 const SHIPPED: &str = include_str!("../../Corefile.example");
 

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::wire::Piece;
-use std::hash::{BuildHasher, RandomState};
+use foldhash::fast::RandomState;
+use std::hash::BuildHasher;
 
 impl Reply {
     /// Writes the message anew with the records of `order` (places in [`Reply::records`], sections in their order), compressed.
@@ -174,7 +175,13 @@ impl Names {
         // What was used is taken back, which is little; emptying the whole table costs more than all else.
         self.forget(0);
         self.table.resize(SLOTS, 0);
-        self.remember(HEADER, &wire[HEADER..], usize::MAX);
+        let mut question = NameRef::read(&wire[HEADER..]).expect("written by `rearrange`");
+        let mut place = HEADER;
+        while !question.is_root() {
+            self.find_or_note(wire, question.as_bytes(), place);
+            place += question.as_bytes()[0] as usize + 1;
+            question = question.parent();
+        }
     }
 
     fn filled(&self) -> usize {
@@ -193,50 +200,36 @@ impl Names {
         let mut name = std::mem::take(&mut self.name);
         name.clear();
         wire::read_name(old, at, &mut name).expect("checked when it was written");
-        let (start, mut written) = (wire.len(), 0);
-        loop {
-            let rest = &name[written..];
-            if rest[0] == 0 {
-                wire.push(0);
-                break;
+        let (start, mut written, mut known) = (wire.len(), 0, None);
+        while name[written] != 0 && known.is_none() {
+            known = self.find_or_note(wire, &name[written..], start + written);
+            if known.is_none() {
+                let label = written..written + name[written] as usize + 1;
+                wire.extend_from_slice(&name[label.clone()]);
+                written = label.end;
             }
-            if compress && let Some(place) = self.find(wire, rest) {
-                wire.extend_from_slice(&(0xc000 | place).to_be_bytes());
-                break;
-            }
-            let n = rest[0] as usize + 1;
-            wire.extend_from_slice(&rest[..n]);
-            written += n;
         }
-        self.remember(start, &name, written);
+        match known {
+            Some(place) if compress => wire.extend_from_slice(&(0xc000 | place).to_be_bytes()),
+            _ => wire.extend_from_slice(&name[written..]),
+        }
         let plain = name.len();
         self.name = name;
         plain
     }
 
-    /// Notes that `name`, uncompressed, and the names above it stand at `place` and behind it, up to `written` octets of it.
-    fn remember(&mut self, place: usize, name: &[u8], written: usize) {
-        let mut at = 0;
-        while at < written && name[at] != 0 && place + at < REACH && self.used.len() < SLOTS / 2 {
-            let label = NameRef::read(&name[at..]).expect("an uncompressed name");
-            let mut slot = self.slot(label.as_bytes());
-            while self.table[slot] != 0 {
-                slot = (slot + 1) % SLOTS;
-            }
-            self.table[slot] = (place + at) as u16;
-            self.used.push(slot as u16);
-            at += name[at] as usize + 1;
-        }
-    }
-
-    /// Where the uncompressed name `name` stands in `wire`, letter by letter.
-    fn find(&self, wire: &[u8], name: &[u8]) -> Option<u16> {
+    /// Where the uncompressed name `name` stands in `wire`, letter by letter; else notes that it stands at `place` from now on.
+    fn find_or_note(&mut self, wire: &[u8], name: &[u8], place: usize) -> Option<u16> {
         let mut slot = self.slot(name);
         while self.table[slot] != 0 {
             if wire::same_name(wire, self.table[slot] as usize, name, |a, b| a == b) {
                 return Some(self.table[slot]);
             }
             slot = (slot + 1) % SLOTS;
+        }
+        if place < REACH && self.used.len() < SLOTS / 2 {
+            self.table[slot] = place as u16;
+            self.used.push(slot as u16);
         }
         None
     }

@@ -22,6 +22,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// What the words about a certificate that is refused begin with.
+pub const REFUSED: &str = "tls: failed to verify certificate: ";
+
 /// Who upstreams are to be, and who we are.
 #[derive(Clone, Default)]
 pub struct Identity {
@@ -298,7 +301,7 @@ impl ServerCertVerifier for Verifier {
             Ok(_) => None,
         };
         let error = |words| {
-            let words = format!("tls: failed to verify certificate: x509: {words}");
+            let words = format!("{REFUSED}x509: {words}");
             Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::from(Box::from(words)))))
         };
         refusal.map_or(Ok(ServerCertVerified::assertion()), |words| Err(error(words)))

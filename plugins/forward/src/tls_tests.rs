@@ -3,7 +3,7 @@
 use crate::PLUGIN;
 use api::task::Carry;
 use api::test::{links, query, text, world};
-use api::{Chain, Clock, Panics, Run};
+use api::{Chain, Clock, Panics, Query, Run};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -87,14 +87,22 @@ pub fn chain(lines: &str) -> Result<Chain, String> {
 
 /// What the chain answers to `question`.
 pub async fn ask(chain: &Chain, question: &str) -> String {
+    said(&asked(chain, question).await)
+}
+
+fn said(q: &Query) -> String {
+    let text = text(q);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("info ")).collect();
+    lines.join("\n")
+}
+
+async fn asked(chain: &Chain, question: &str) -> Query {
     let mut q = query(question);
     if let Run::Wait(at) = chain.run(&mut q) {
         let done = timeout(Duration::from_secs(5), chain.finish(&mut q, at)).await.expect("in time");
         assert_eq!(done, Run::Done);
     }
-    let text = text(&q);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("info ")).collect();
-    lines.join("\n")
+    q
 }
 
 /// Answers one query with its own octets, as a reply.
@@ -152,8 +160,9 @@ async fn who_the_upstream_is_not_is_told_in_words_that_users_search_for() {
             let ca = files.file("ca.pem");
             let options = format!("tls {ca}\nmax_fails 0\nmax_connect_attempts 1\n{name}");
             let chain = chain(&format!("forward . tls://{address} {{\n{options}\n}}")).expect("no mistakes");
-            let (answer, ()) = tokio::join!(ask(&chain, "a.org A"), upstream.refuse());
-            assert_eq!(answer, format!("SERVFAIL (no message): {x509}{why}"));
+            let (q, ()) = tokio::join!(asked(&chain, "a.org A"), upstream.refuse());
+            assert_eq!(said(&q), format!("SERVFAIL (no message): {x509}{why}"));
+            assert_eq!(q.reply.error().map(api::Error::context), Some(""), "the line is CoreDNS's to its end");
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Exchange, HOPE, UNKNOWN};
 use crate::message::{self, Verdict};
 use crate::pace::says_failure;
+use crate::tls::REFUSED;
 use crate::upstream::{Fault, Proto};
 use crate::{Protocol, no_healthy_proxies};
 use api::explain::InfoCode;
@@ -118,6 +119,10 @@ impl Exchange<'_> {
             .collect();
         let asked = asked.join(" ");
         match self.last {
+            // The line about a certificate is recorded to its end.
+            Some(error) if error.to_string().starts_with(REFUSED) => {
+                Err(error.with_info(InfoCode::NETWORK_ERROR).with_extra_text(asked))
+            }
             Some(error) => Err(error
                 .with_info(InfoCode::NETWORK_ERROR)
                 .with_context(format!("{} sent to {asked}, {} failed, {took} ms", self.sent, self.failed))

@@ -170,20 +170,14 @@ impl UdpServer {
             *place = begin..octets.len();
         }
         let mut from = 0;
-        while from < n {
-            let reply = |i: usize| octets.get(replies[i].clone()).filter(|reply| !reply.is_empty());
-            let send = || batch.send(self.socket.as_fd(), &mut from, n, reply, metrics::unsent);
-            if self.socket.try_io(Interest::WRITABLE, send).is_ok() {
-                continue;
-            }
-            if routes.router.sheds() {
-                let late = (from..n).filter_map(|i| Some((reply(i)?, batch.datagram(i)?)));
-                late.for_each(|(octets, to)| self.backlog.push(octets, to.peer, to.local));
-                break;
-            }
-            if self.socket.writable().await.is_err() {
-                return;
-            }
+        let reply = |i: usize| octets.get(replies[i].clone()).filter(|reply| !reply.is_empty());
+        let send = || {
+            batch.send(self.socket.as_fd(), &mut from, n, reply, metrics::unsent)?;
+            Ok(from >= n)
+        };
+        if !self.send(send).await {
+            let late = (from..n).filter_map(|i| Some((reply(i)?, batch.datagram(i)?)));
+            late.for_each(|(octets, to)| self.backlog.push(octets, to.peer, to.local));
         }
         octets.shrink_to(KEPT);
     }
@@ -192,22 +186,30 @@ impl UdpServer {
     async fn send_ready(&self, Buffers { batch, ready, .. }: &mut Buffers) {
         self.outbox.take(ready);
         let mut from = 0;
-        while from < ready.len() {
-            let reply = |i: usize| self.ready(&ready[i]);
-            let send = || batch.send_ready(self.socket.as_fd(), &mut from, ready.len(), reply, metrics::unsent);
-            if self.socket.try_io(Interest::WRITABLE, send).is_ok() {
-                continue;
-            }
-            if self.current.get().router.sheds() {
-                let late = ready[from..].iter().map(|q| self.ready(q));
-                late.for_each(|reply| self.backlog.push(reply.octets, reply.to, reply.local));
-                break;
-            }
-            if self.socket.writable().await.is_err() {
-                break;
-            }
+        let reply = |i: usize| self.ready(&ready[i]);
+        let send = || {
+            batch.send_ready(self.socket.as_fd(), &mut from, ready.len(), reply, metrics::unsent)?;
+            Ok(from >= ready.len())
+        };
+        if !self.send(send).await {
+            let late = ready[from..].iter().map(|q| self.ready(q));
+            late.for_each(|reply| self.backlog.push(reply.octets, reply.to, reply.local));
         }
         ready.drain(..).for_each(|q| self.done(q));
+    }
+
+    /// Calls `send` until it says that all is sent, and waits while the socket takes no more; returns `false` where what is left is for the
+    /// backlog in place of that (directive `shed`).
+    async fn send(&self, mut send: impl FnMut() -> io::Result<bool>) -> bool {
+        loop {
+            match self.socket.try_io(Interest::WRITABLE, &mut send) {
+                Ok(true) => return true,
+                Ok(false) => (),
+                Err(_) if self.current.get().router.sheds() => return false,
+                Err(_) if self.socket.writable().await.is_err() => return true,
+                Err(_) => (),
+            }
+        }
     }
 
     fn ready<'q>(&self, q: &'q Query) -> Ready<'q> {

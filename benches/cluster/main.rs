@@ -16,6 +16,8 @@
 )]
 
 mod latency;
+#[path = "../common/memory.rs"]
+mod memory;
 #[path = "../common/objects.rs"]
 mod objects;
 mod server;

@@ -1,5 +1,6 @@
 //! A server as a process, and questions to it.
 
+use crate::memory::megabytes;
 use crate::objects;
 use std::fs;
 use std::io::{Read, Write};
@@ -92,9 +93,7 @@ impl Server {
     }
 
     fn status(&self, field: &str) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|l| l.strip_prefix(field)).expect("a field of Linux");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+        megabytes(self.child.id(), field).expect("it runs")
     }
 }
 

@@ -16,6 +16,8 @@
 
 #[path = "../common/cores.rs"]
 mod cores;
+#[path = "../common/memory.rs"]
+mod memory;
 mod reloads;
 mod report;
 mod scraper;

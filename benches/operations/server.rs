@@ -1,5 +1,6 @@
 //! A server as a process.
 
+use crate::memory::megabytes;
 use crate::{Bench, Subject, question};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
@@ -87,9 +88,7 @@ impl Server {
 
     /// Resident memory, in MB.
     pub fn resident(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a field of Linux");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+        megabytes(self.child.id(), "VmRSS:").expect("it runs")
     }
 
     /// Sends a signal.

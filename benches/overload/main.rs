@@ -19,6 +19,8 @@
 #[path = "../common/cores.rs"]
 mod cores;
 mod load;
+#[path = "../common/memory.rs"]
+mod memory;
 mod server;
 
 use cores::Cores;

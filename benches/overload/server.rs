@@ -1,6 +1,7 @@
 //! A server that is measured, as a process.
 
 use crate::cores::Cores;
+use crate::memory::megabytes;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -80,9 +81,7 @@ impl Server {
 
     /// Resident memory, in MB.
     pub fn resident(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a field of Linux");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+        megabytes(self.child.id(), "VmRSS:").expect("it runs")
     }
 }
 

@@ -22,6 +22,8 @@ mod datagrams;
 mod dnsperf;
 mod latency;
 mod machine;
+#[path = "../common/memory.rs"]
+mod memory;
 #[path = "../common/objects.rs"]
 #[expect(dead_code, reason = "another benchmark changes the cluster too")]
 mod objects;

@@ -1,5 +1,6 @@
 //! A server that is measured, as a process group of its own.
 
+use crate::memory::megabytes;
 use crate::stage::Stage;
 use crate::subjects::Subject;
 use crate::works::Work;
@@ -76,13 +77,8 @@ impl Server {
 
     /// The most resident memory of each of its processes so far, summed up, in MB.
     pub fn memory(&self) -> f64 {
-        let peak = |status: String| {
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-            line.trim().trim_end_matches(" kB").parse::<f64>().ok()
-        };
         // A process that has ended since has none.
-        let status = |pid| fs::read_to_string(format!("/proc/{pid}/status")).ok();
-        self.processes().filter_map(|(pid, _)| status(pid).and_then(peak)).sum::<f64>() / 1024.0
+        self.processes().filter_map(|(pid, _)| megabytes(pid, "VmHWM:")).sum()
     }
 
     /// Number and state (`/proc/PID/stat` from the parent's number on) of all processes of the group.

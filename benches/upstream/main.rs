@@ -18,6 +18,8 @@
 #[path = "../common/cores.rs"]
 mod cores;
 mod load;
+#[path = "../common/memory.rs"]
+mod memory;
 mod message;
 mod report;
 mod scenarios;

@@ -1,5 +1,6 @@
 //! A server that is measured, as a process.
 
+use crate::memory::megabytes;
 use crate::message::{GOOD, Question, Verdict};
 use crate::{Bench, Subject};
 use std::fs::{self, File};
@@ -126,9 +127,7 @@ impl Server {
 
     /// Resident memory, in MB.
     pub fn resident(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a field of Linux");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+        megabytes(self.child.id(), "VmRSS:").expect("it runs")
     }
 }
 

@@ -154,9 +154,9 @@ fn gather(block: &ServerBlock, draft: &Draft, listeners: &mut BTreeMap<Place, Ga
         // A zone that CoreDNS takes though no name can be so long has its listener, and no query.
         let zone = Name::from_text(&key.zone).ok();
         for host in hosts {
-            let place = Place { host: host.clone(), port: key.port };
+            let place = Place::new(host, key.port);
             let server = format!("dns://{}", place.text()).into();
-            let shown = match host.as_str() {
+            let shown = match place.host.as_str() {
                 "" => format!("{}:{}", key.zone, key.port),
                 host => format!("{}:{} on {host}", key.zone, key.port),
             };
@@ -191,6 +191,7 @@ impl Gathered {
 
     fn finish(mut self, place: &Place) -> Listener {
         self.shown.sort_unstable();
+        self.shown.dedup();
         let label = format!("dns://{}", place.text()).into();
         Listener {
             router: Arc::new(Router::new(&label, self.zones)),

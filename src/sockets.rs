@@ -14,13 +14,20 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Where a listener listens: an address of `bind`, or all addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
-    /// The address as written, with a zone for link-local ones; empty for all.
+    /// The address, with a zone for link-local ones; empty for all.
     pub host: String,
     /// The port; 0 lets the system choose.
     pub port: u16,
 }
 
 impl Place {
+    /// The place that an address stands for, however it is spelt: one text for each (RFC 5952), and one of IPv4 that is written as
+    /// one of IPv6 (RFC 4291 2.5.5.2) is one of IPv4.
+    pub fn new(host: &str, port: u16) -> Place {
+        let one_text = host.parse::<IpAddr>().map(|ip| ip.to_canonical().to_string());
+        Place { host: one_text.unwrap_or_else(|_| host.to_owned()), port }
+    }
+
     /// `host:port`, as logs and metrics print it.
     pub fn text(&self) -> String {
         if self.host.contains(':') {
@@ -30,9 +37,10 @@ impl Place {
         }
     }
 
+    /// All addresses of IPv4 are those of IPv6, too (Go behaviour).
     fn address(&self) -> io::Result<SocketAddr> {
         let (host, scope) = self.host.split_once('%').unwrap_or((&self.host, ""));
-        if host.is_empty() {
+        if host.is_empty() || host == "0.0.0.0" {
             let any: IpAddr = if has_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
             return Ok(SocketAddr::new(any, self.port));
         }
@@ -245,11 +253,26 @@ mod tests {
 
     #[test]
     fn all_addresses_are_a_socket_for_each_family() {
-        let (address, opened) = open(&Place { host: String::new(), port: 0 }, 2).unwrap();
-        for sockets in opened {
-            let families: Vec<bool> = sockets.udp.iter().map(|udp| udp.local_addr().unwrap().is_ipv6()).collect();
-            assert_eq!(families, if address.is_ipv6() { vec![true, false] } else { vec![false] });
-            assert!(sockets.udp.iter().all(|udp| udp.local_addr().unwrap().port() == address.port()));
+        for host in ["", "0.0.0.0", "::"] {
+            let (address, opened) = open(&Place { host: host.into(), port: 0 }, 2).unwrap();
+            for sockets in opened {
+                let families: Vec<bool> = sockets.udp.iter().map(|udp| udp.local_addr().unwrap().is_ipv6()).collect();
+                assert_eq!(families, if has_ipv6() { vec![true, false] } else { vec![false] }, "{host}");
+                assert!(sockets.udp.iter().all(|udp| udp.local_addr().unwrap().port() == address.port()), "{host}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_one_place_however_it_is_spelt() {
+        for (spelt, one) in [
+            ("0:0:0:0:0:0:0:1", "::1"),
+            ("FD00::A", "fd00::a"),
+            ("::ffff:127.0.0.1", "127.0.0.1"),
+            ("fe80::1%lo", "fe80::1%lo"),
+            ("", ""),
+        ] {
+            assert_eq!(Place::new(spelt, 53), Place { host: one.into(), port: 53 });
         }
     }
 

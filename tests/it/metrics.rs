@@ -1,8 +1,28 @@
 //! Labels on the metrics page that no recording shows yet.
 
+use crate::server::{Daemon, PATIENCE, page};
 use api::Transport;
 use poddns::inprocess::InProcess;
 use poddns::plugins::standard;
+use std::time::Instant;
+use testkit::Port;
+
+/// The first query that is dropped is an increase, which `rate` can see.
+#[test]
+fn shed_shows_zeros() {
+    let (dns, metrics) = (Port::free(), Port::free());
+    let (n, m) = (dns.number(), metrics.number());
+    let _daemon = Daemon::serving(&format!(".:{n} {{\n shed\n prometheus :{m}\n whoami\n}}\n"));
+    let zero = |reason| format!("\ncoredns_shed_dropped_total{{reason=\"{reason}\",server=\"dns://:{n}\"}} 0\n");
+    let begin = Instant::now();
+    loop {
+        let page = page(m, "/metrics");
+        if ["query", "response"].iter().all(|reason| page.contains(&zero(reason))) {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{page}");
+    }
+}
 
 /// `ANY` entries are counted by what was asked, under the zone of the entry, with templates as Go prints them.
 #[test]

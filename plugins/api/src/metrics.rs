@@ -122,6 +122,14 @@ family!(
     HistogramFamily, Histogram, Kind::Histogram(bounds, unit), (bounds: &'static [f64], unit: Unit)
 );
 
+impl CounterFamily {
+    /// Shows the series of these label values from now on, though nothing was counted yet: the first count is an increase then. Takes
+    /// a lock.
+    pub fn show(&self, values: &[&str]) {
+        registry().child(&self.0, values).gauge.store(0, Relaxed);
+    }
+}
+
 /// A counter with its labels.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter(u32);
@@ -229,6 +237,7 @@ struct Child {
     /// Number of its first cell in every thread's slab.
     first: u32,
     kind: Kind,
+    /// The value of a gauge; of a counter [`UNSET`] or not: whether it is shown before its first use.
     gauge: Arc<AtomicU64>,
 }
 
@@ -389,11 +398,10 @@ fn write_family(out: &mut String, family: &Family) {
 
 fn write_series(out: &mut String, desc: &Desc, values: &[String], child: &Child) {
     let r = registry();
-    let hidden = |n: u64| n == 0 && !desc.labels.is_empty();
     match child.kind {
         Kind::Counter => {
             let n = r.sum(child.first);
-            if !hidden(n) {
+            if n > 0 || child.gauge.load(Relaxed) != UNSET {
                 sample(out, desc.name, "", desc.labels, values, None, &n.to_string());
             }
         }
@@ -406,7 +414,7 @@ fn write_series(out: &mut String, desc: &Desc, values: &[String], child: &Child)
         Kind::Histogram(bounds, unit) => {
             let counts: Vec<u64> = (0..=bounds.len() as u32).map(|i| r.sum(child.first + i)).collect();
             let total: u64 = counts.iter().sum();
-            if hidden(total) {
+            if total == 0 && !desc.labels.is_empty() {
                 return;
             }
             let mut so_far = 0;
@@ -483,10 +491,13 @@ mod tests {
         static C: CounterFamily = CounterFamily::new("test_c_total", "Help.", &["a", "b"]);
         let c = C.with(&["x", "q\"\\\n"]);
         assert!(lines("test_c_total").is_empty(), "not shown before its first use");
+        C.show(&["shown", "y"]);
+        assert_eq!(lines("test_c_total"), [r#"test_c_total{a="shown",b="y"} 0"#]);
         std::thread::spawn(move || c.add(2)).join().unwrap();
         c.inc();
         assert_eq!(c.value(), 3);
-        assert_eq!(lines("test_c_total"), [r#"test_c_total{a="x",b="q\"\\\n"} 3"#]);
+        let (shown, counted) = (r#"test_c_total{a="shown",b="y"} 0"#, r#"test_c_total{a="x",b="q\"\\\n"} 3"#);
+        assert_eq!(lines("test_c_total"), [shown, counted]);
         assert_eq!(lines("# TYPE test_c_total"), ["# TYPE test_c_total counter"]);
     }
 

@@ -13,6 +13,9 @@ use api::{Plugin, PluginDef, Query, Result, Setup, Step};
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "shed", properties: &[], metrics: &[&DROPPED], setup };
 
+/// What is dropped of which the directive speaks: queries, replies.
+const REASONS: [&str; 2] = ["query", "response"];
+
 /// Drops queries whose replies could not be sent.
 #[derive(Default)]
 struct Shed {
@@ -24,7 +27,7 @@ impl Plugin for Shed {
         if !q.backlogged {
             return Ok(Step::Next);
         }
-        let counter = q.site().and_then(|site| self.dropped.get(site, |s| DROPPED.with(&["query", &s.server])));
+        let counter = q.site().and_then(|site| self.dropped.get(site, |s| DROPPED.with(&[REASONS[0], &s.server])));
         if let Some(counter) = counter {
             counter.inc();
         }
@@ -54,7 +57,19 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     }
     setup.options().shed = true;
     setup.add(Shed::default());
+    show_zeros(setup);
     Ok(())
+}
+
+/// Shows what nothing was dropped of yet, so that the first drop is an increase (CoreDNS behaviour).
+fn show_zeros(setup: &mut Setup<'_>) {
+    let sites = setup.sites();
+    setup.task("zeros", move |_stop| async move {
+        for site in sites.get().into_iter().flatten() {
+            REASONS.iter().for_each(|reason| DROPPED.show(&[reason, &site.server]));
+        }
+        Ok(())
+    });
 }
 
 #[cfg(test)]

@@ -27,11 +27,11 @@ struct State {
 }
 
 impl Checks {
-    /// Asks the plugins of this block, too. `monitor` counts for all blocks, the last one given.
-    pub fn add(&self, chain: ChainHandle, monitor: Option<Monitor>) {
+    /// Asks the plugins of this block, too. `monitor` counts for all blocks, that of the last one.
+    pub fn add(&self, chain: ChainHandle, monitor: Monitor) {
         let mut state = self.lock();
         state.chains.push(chain);
-        state.monitor = monitor.unwrap_or(state.monitor);
+        state.monitor = monitor;
     }
 
     /// The names of the plugins that are not ready.
@@ -77,10 +77,12 @@ mod tests {
         }
     }
 
-    fn checks(monitor: Option<Monitor>) -> (Checks, Arc<AtomicBool>) {
+    /// Plugins in the first of two blocks.
+    fn checks(monitors: [Monitor; 2]) -> (Checks, Arc<AtomicBool>) {
         let (checks, mood) = (Checks::default(), Arc::new(AtomicBool::new(false)));
         let chain = ChainHandle::default();
-        checks.add(chain.clone(), monitor);
+        checks.add(chain.clone(), monitors[0]);
+        checks.add(ChainHandle::default(), monitors[1]);
         assert!(checks.not_ready().is_empty(), "a block that is not built has no plugins");
         let link = |name| Link { name, plugin: Box::new(Moody(mood.clone())) };
         let _ = chain.set(Arc::new(Chain::new(vec![link("b"), link("a"), link("b")], Panics::End)));
@@ -89,8 +91,14 @@ mod tests {
 
     #[test]
     fn a_plugin_that_was_ready_is_not_asked_again() {
-        for (monitor, at_last) in [(None, &[][..]), (Some(Monitor::Continuously), &["a", "b"])] {
-            let (checks, mood) = checks(monitor);
+        use Monitor::{Continuously, UntilReady};
+        for (monitors, at_last) in [
+            ([UntilReady; 2], &[][..]),
+            ([Continuously; 2], &["a", "b"]),
+            ([UntilReady, Continuously], &["a", "b"]),
+            ([Continuously, UntilReady], &[]),
+        ] {
+            let (checks, mood) = checks(monitors);
             assert_eq!(checks.not_ready(), ["a", "b"]);
             mood.store(true, Relaxed);
             assert!(checks.not_ready().is_empty());

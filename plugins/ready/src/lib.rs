@@ -37,8 +37,8 @@ fn page(checks: &Checks) -> Response {
     Response::text(503, names)
 }
 
-fn parse(c: &mut Cursor<'_>) -> Result<(String, Option<Monitor>), ConfigError> {
-    let (mut address, mut monitor) = (DEFAULT.to_owned(), None);
+fn parse(c: &mut Cursor<'_>) -> Result<(String, Monitor), ConfigError> {
+    let (mut address, mut monitor) = (DEFAULT.to_owned(), Monitor::default());
     while c.next_once()? {
         match c.remaining_args()[..] {
             [] => (),
@@ -49,7 +49,7 @@ fn parse(c: &mut Cursor<'_>) -> Result<(String, Option<Monitor>), ConfigError> {
             _ => return Err(c.arg_err()),
         }
         while c.next_block() {
-            monitor = Some(property(c)?);
+            monitor = property(c)?;
         }
     }
     Ok((address, monitor))

@@ -31,6 +31,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How long waiting queries may take to be answered once the server stops.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long /ready says 503 before its address is closed, as CoreDNS has it from the beginning of a lame duck.
+const NOTICE: Duration = Duration::from_millis(100);
 /// How long reading and setting up a configuration may take: names are looked up, large files read.
 const SET_UP: Duration = Duration::from_secs(60);
 
@@ -511,12 +513,16 @@ impl Running {
         }
     }
 
-    /// Says good-bye: queries are still answered, but /ready is not.
+    /// Says good-bye: queries are still answered, while /ready says 503, and is closed soon.
     async fn farewell(&mut self) {
-        self.http.stop_saying_ready();
+        self.http.say_that_it_stops();
         let mut all = tokio::task::JoinSet::new();
         std::mem::take(&mut self.generation.farewells).into_iter().for_each(|f| drop(all.spawn(f())));
-        while all.join_next().await.is_some() {}
+        let mut said = std::pin::pin!(async { while all.join_next().await.is_some() {} });
+        if tokio::time::timeout(NOTICE, &mut said).await.is_err() {
+            self.http.close_what_has_stopped();
+            said.await;
+        }
     }
 
     /// Answers what has arrived, then ends everything.

@@ -37,8 +37,17 @@ impl Place {
         }
     }
 
-    /// All addresses of IPv4 are those of IPv6, too (Go behaviour).
-    fn address(&self) -> io::Result<SocketAddr> {
+    /// Whether its host is a name, which has to be looked up.
+    pub fn is_name(&self) -> bool {
+        let (address, _) = self.host.split_once('%').unwrap_or((&self.host, ""));
+        !address.is_empty() && address.parse::<IpAddr>().is_err()
+    }
+
+    /// The address to open. All addresses of IPv4 are those of IPv6, too (Go behaviour).
+    ///
+    /// # Errors
+    /// The host is a name, or the interface of a link-local address does not exist.
+    pub fn address(&self) -> io::Result<SocketAddr> {
         let (host, scope) = self.host.split_once('%').unwrap_or((&self.host, ""));
         if host.is_empty() || host == "0.0.0.0" {
             let any: IpAddr = if has_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
@@ -73,7 +82,7 @@ pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Sockets>), S
     let mut address = place.address().map_err(|e| failed("Listen: listen tcp", e))?;
     let mut opened = Vec::new();
     for _ in 0..count {
-        let tcp = tcp(address).map_err(|e| failed("Listen: listen tcp", e))?;
+        let tcp = tcp(address, BACKLOG).map_err(|e| failed("Listen: listen tcp", e))?;
         address.set_port(tcp.local_addr().map_err(|e| failed("Listen: listen tcp", e))?.port());
         let udp = families(address).map(udp).collect::<io::Result<_>>();
         let udp = udp.map_err(|e| failed("ListenPacket: listen udp", e))?;
@@ -139,14 +148,18 @@ pub fn advice(e: &io::Error, setting: &str) -> String {
     }
 }
 
-fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// Opens a socket for connections, of which so many may wait to be accepted.
+///
+/// # Errors
+/// The system refuses.
+pub fn tcp(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     let socket = socket(address, Type::STREAM, Protocol::TCP)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     Ok(socket.into())
 }
 
@@ -187,7 +200,8 @@ fn has_ipv6() -> bool {
 }
 
 fn interface_index(name: &str) -> io::Result<u32> {
-    let index = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex"))?;
+    let index = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex"))
+        .map_err(|_| io::Error::new(io::ErrorKind::NotFound, "no such network interface"))?;
     index.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no such interface"))
 }
 

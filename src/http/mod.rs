@@ -5,6 +5,8 @@
 //! with TLS and passwords ([`web_config`]).
 
 mod guard;
+mod open;
+mod path;
 mod tls;
 mod web_config;
 
@@ -12,21 +14,18 @@ mod web_config;
 mod tests;
 
 use crate::metrics;
-use crate::sockets;
 use api::Clock;
-use api::http::{Mount, Page, Request, Response};
+use api::http::{Mount, Page, Request, Response, Unopened};
 use api::task::{Stop, StopSource};
 use guard::{Guard, Verdict};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -45,8 +44,6 @@ const MAX_CONNECTIONS: usize = 64;
 const MAX_REQUEST: usize = 16 * 1024;
 /// How long clients may take to be answered when the server ends.
 const LAST: Duration = Duration::from_secs(1);
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 128;
 
 /// All addresses with their pages.
 pub struct HttpServer {
@@ -92,7 +89,7 @@ impl HttpServer {
     /// Opens the addresses of these pages that are not open yet. Nothing else changes.
     ///
     /// # Errors
-    /// An address cannot be opened, or is protected in two ways.
+    /// An address cannot be opened (see [`Unopened`]), or is protected in two ways.
     pub async fn open(&self, mounts: Vec<Mount>) -> Result<Pages, String> {
         let mut wanted: BTreeMap<String, Site> = BTreeMap::new();
         for mount in mounts {
@@ -100,13 +97,22 @@ impl HttpServer {
         }
         let mut opened = BTreeMap::new();
         for (address, site) in wanted.iter().filter(|(address, _)| !self.open.contains_key(*address)) {
-            match open(address).await {
+            match open::open(address).await {
                 Ok(listener) => drop(opened.insert(address.clone(), listener)),
-                Err(e) if site.pages.values().all(|mount| mount.optional) => tracing::error!("{e}"),
-                Err(e) => return Err(e),
+                Err(e) => self.without(site).ok_or_else(|| e.clone()).map(|words| tracing::error!("{words}: {e}"))?,
             }
         }
         Ok(Pages { wanted, opened })
+    }
+
+    /// What is said where the pages of `site` may be missing: all of them, and none of them is shown now.
+    fn without(&self, site: &Site) -> Option<String> {
+        let shown = |path| self.open.values().any(|endpoint| lock(&endpoint.shown.site).pages.contains_key(path));
+        let words = site.pages.values().map(|mount| match mount.unopened {
+            Unopened::Logged(words) if !shown(mount.path) => Some(words),
+            _ => None,
+        });
+        words.collect::<Option<Vec<_>>>().map(|words| words.join(", "))
     }
 
     /// Shows these pages from now on, and no others. Addresses that stay are not closed in between.
@@ -125,13 +131,18 @@ impl HttpServer {
         }
     }
 
-    /// Takes away the pages that end with the order to stop; addresses without other pages are closed.
-    pub fn stop_saying_ready(&mut self) {
-        self.open.retain(|_, endpoint| {
-            let mut site = lock(&endpoint.shown.site);
-            site.pages.retain(|_, mount| !mount.until_stop);
-            !site.pages.is_empty()
-        });
+    /// Lets the pages that end with the order to stop say so: 503.
+    pub fn say_that_it_stops(&self) {
+        for endpoint in self.open.values() {
+            for mount in lock(&endpoint.shown.site).pages.values_mut().filter(|mount| mount.until_stop) {
+                mount.page = Arc::new(|_| Response::text(503, "the server stops"));
+            }
+        }
+    }
+
+    /// Closes the addresses that have no other pages than those; what was asked until then is answered.
+    pub fn close_what_has_stopped(&mut self) {
+        self.open.retain(|_, endpoint| !lock(&endpoint.shown.site).pages.values().all(|mount| mount.until_stop));
     }
 
     /// Closes all addresses, at once; what was asked until then is answered, as far as that takes no longer than a second.
@@ -199,39 +210,6 @@ impl Shown {
         }
         read.ok()
     }
-}
-
-/// Opens `host:port`. Without a host, and for `0.0.0.0`, on all addresses of both families, as Go does it.
-async fn open(address: &str) -> Result<TcpListener, String> {
-    let failed = |e: io::Error| {
-        let advice = sockets::advice(&e, "in the directive that opens it");
-        format!("listen tcp {address}: bind: {}{advice}", api::os_words(&e))
-    };
-    let places = match address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix(':')) {
-        Some(port) => vec![format!("[::]:{port}"), format!("0.0.0.0:{port}")],
-        None => vec![address.to_owned()],
-    };
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for place in places {
-        let mut found: Vec<SocketAddr> = tokio::net::lookup_host(&place).await.map_err(failed)?.collect();
-        // A name with addresses of both families means that of IPv4 (Go behaviour): `localhost` is where scrapers look.
-        found.sort_by_key(SocketAddr::is_ipv6);
-        for address in found {
-            match listen(address) {
-                Ok(listener) => return Ok(listener),
-                Err(e) => last = e,
-            }
-        }
-    }
-    Err(failed(last))
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// Accepts connections until `stop`; ends with the last of them.
@@ -336,19 +314,31 @@ async fn respond(
 
 fn page(request: &hyper::Request<Incoming>, shown: &Shown) -> Response {
     let path = request.uri().path();
+    let query = request.uri().query();
+    if let Some(clean) = path::cleaned(path) {
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        return Response::redirect(307, "Temporary Redirect", clean + &query);
+    }
     let page: Option<Page> = lock(&shown.site).pages.get(path).map(|mount| mount.page.clone());
     let asked = Request {
         method: request.method().to_string(),
         path: path.to_owned(),
-        query: request.uri().query().unwrap_or_default().to_owned(),
+        query: query.unwrap_or_default().to_owned(),
     };
     page.map_or_else(|| Response::text(404, "404 page not found\n"), |page| page(&asked))
 }
 
-fn into_http(Response { status, content_type, body }: Response) -> hyper::Response<Full<Bytes>> {
+fn into_http(Response { status, content_type, location, body }: Response) -> hyper::Response<Full<Bytes>> {
     let mut response = hyper::Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if matches!(status, 401 | 404 | 429) {
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    if let Some(location) = HeaderValue::try_from(location).ok().filter(|location| !location.is_empty()) {
+        headers.insert(LOCATION, location);
+    }
     response
 }
 

@@ -4,13 +4,15 @@ use super::*;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
+use std::io;
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 fn mount(address: &str, path: &'static str, text: &'static str) -> Mount {
     let page = Arc::new(move |_: &Request| Response::text(200, text));
-    Mount { address: address.into(), path, optional: false, until_stop: path == "/ready", web_config: None, page }
+    let unopened = if path == "/health" { Unopened::Fails } else { Unopened::Logged("no page") };
+    Mount { address: address.into(), path, unopened, until_stop: path == "/ready", web_config: None, page }
 }
 
 async fn show(server: &mut HttpServer, mounts: Vec<Mount>) {
@@ -43,12 +45,83 @@ async fn pages_come_and_go() {
     assert_eq!(broken.unwrap_err().lines().next(), Some(words));
     assert_eq!(get(&free, "/health").await.unwrap(), "200 OK", "a failure changes nothing");
 
-    server.stop_saying_ready();
-    assert_eq!(get(&free, "/ready").await.unwrap(), "404 404 page not found\n");
     show(&mut server, vec![mount(&free, "/health", "new")]).await;
     assert_eq!(get(&free, "/health").await.unwrap(), "200 new");
     server.close().await;
     assert!(get(&free, "/health").await.is_err());
+}
+
+#[tokio::test]
+async fn a_page_that_may_be_missing_may_not_go() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    let mut server = HttpServer::new(Clock::system());
+    show(&mut server, vec![mount(&taken, "/ready", "OK")]).await; // it starts without
+    show(&mut server, vec![mount("127.0.0.1:0", "/ready", "OK")]).await;
+    let e = server.open(vec![mount(&taken, "/ready", "OK")]).await.map(drop).unwrap_err();
+    assert_eq!(e.lines().next().unwrap(), format!("listen tcp {taken}: bind: address already in use"));
+}
+
+#[tokio::test]
+async fn addresses_are_read_as_go_reads_them() {
+    for (address, words) in [
+        ("nonsense", "listen tcp: address nonsense: missing port in address"),
+        ("127.0.0.1:99999", "listen tcp: address 99999: invalid port"),
+        ("127.0.0.1:nosuch", "listen tcp: lookup tcp/nosuch: unknown port"),
+        ("nosuch.invalid:80", "listen tcp: lookup nosuch.invalid: no such host ("),
+        ("192.0.2.77:80", "listen tcp 192.0.2.77:80: bind: cannot assign requested address\n"),
+        ("[fe80::1%nosuch]:80", "listen tcp [fe80::1%nosuch]:80: bind: no such network interface"),
+    ] {
+        let e = open::open(address).await.map(drop).unwrap_err();
+        assert!(e.starts_with(words), "{address}: {e}");
+    }
+    for address in ["127.0.0.1:", "localhost:0", ":0", "0.0.0.0:0"] {
+        assert_ne!(open::open(address).await.unwrap().local_addr().unwrap().port(), 0, "{address}");
+    }
+    let everywhere = open::open("0.0.0.0:0").await.unwrap().local_addr().unwrap();
+    assert_eq!(everywhere.is_ipv6(), std::net::TcpListener::bind("[::]:0").is_ok());
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_clean_leads_to_the_one_that_is() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut server = HttpServer::new(Clock::system());
+    show(&mut server, vec![mount(&free, "/health", "OK")]).await;
+    let head = |path: &'static str| {
+        let free = free.clone();
+        async move {
+            let mut stream = TcpStream::connect(&free).await.unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).await.unwrap();
+            reply
+        }
+    };
+    let reply = head("//health?a=b").await;
+    assert!(reply.starts_with("HTTP/1.1 307 Temporary Redirect\r\n"), "{reply}");
+    assert!(reply.contains("\r\nlocation: /health?a=b\r\n"), "{reply}");
+    assert!(reply.ends_with("<a href=\"/health?a=b\">Temporary Redirect</a>.\n\n"), "{reply}");
+    assert!(head("/nosuch").await.contains("\r\nx-content-type-options: nosniff\r\n"));
+    assert!(!head("/health").await.contains("nosniff"));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_says_so_before_it_is_silent() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (own, shared) = (free(), free());
+    let mut server = HttpServer::new(Clock::system());
+    let mounts = [(&own, "/ready"), (&shared, "/ready"), (&shared, "/health")];
+    show(&mut server, mounts.map(|(address, path)| mount(address, path, "OK")).to_vec()).await;
+    assert_eq!(get(&own, "/ready").await.unwrap(), "200 OK");
+    server.say_that_it_stops();
+    for address in [&own, &shared] {
+        assert_eq!(get(address, "/ready").await.unwrap(), "503 the server stops");
+    }
+    server.close_what_has_stopped();
+    tokio::time::sleep(Duration::from_millis(50)).await; // it is closed
+    assert_eq!(get(&own, "/ready").await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(get(&shared, "/ready").await.unwrap(), "503 the server stops");
+    assert_eq!(get(&shared, "/health").await.unwrap(), "200 OK");
 }
 
 #[tokio::test]

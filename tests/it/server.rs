@@ -297,6 +297,7 @@ fn a_reload_that_fails_changes_nothing() {
         (good.replace("whoami", "errors x y"), "Corefile:2 - "),
         (format!("{}{more}", good.replace("whoami", "errors")), "address already in use"),
         (good.replace(&format!("health :{h}"), &format!("health 127.0.0.1:{t}")), "address already in use"),
+        (good.replace(&format!("localhost:{m}"), &format!("127.0.0.1:{t}")), "address already in use"),
     ];
     for (i, (corefile, why)) in broken.into_iter().enumerate() {
         fs::write(daemon.folder.path().join("Corefile"), corefile).expect("written");
@@ -349,4 +350,40 @@ fn a_second_interrupt_cuts_the_lame_duck_short() {
     daemon.signal(Signal::INT);
     assert_eq!(daemon.end().code(), Some(2));
     assert!(daemon.log().ends_with("[INFO] SIGINT: Force quit\n"), "{}", daemon.log());
+}
+
+#[test]
+fn ready_says_that_the_server_stops() {
+    let (dns, health, ready) = (Port::free(), Port::free(), Port::free());
+    let (n, h, r) = (dns.number(), health.number(), ready.number());
+    let corefile = format!(
+        ".:{n} {{\n whoami\n ready :{r}\n health :{h} {{\n  lameduck 60s\n }}\n}}\na.test:{n} {{\n whoami\n ready :{h}\n}}\n"
+    );
+    let mut daemon = Daemon::serving(&corefile);
+    for port in [r, h] {
+        assert!(page(port, "/ready").starts_with("HTTP/1.1 200 "));
+    }
+    daemon.signal(Signal::TERM);
+    daemon.wait_for("Going into lameduck mode for 1m0s");
+    assert!(page(h, "/ready").starts_with("HTTP/1.1 503 "));
+    let begin = Instant::now();
+    while TcpStream::connect(("127.0.0.1", r)).is_ok() {
+        assert!(begin.elapsed() < PATIENCE, "an address that has only /ready is closed");
+        sleep(Duration::from_millis(5));
+    }
+    assert!(page(h, "/health").ends_with("OK"));
+    assert_eq!(ask("127.0.0.1", n), (7, 0));
+}
+
+#[test]
+fn every_spelling_of_all_addresses_means_both_families() {
+    let v6 = TcpListener::bind("[::1]:0").is_ok(); // a machine may have no IPv6
+    for bind in ["0.0.0.0", "::", "::ffff:127.0.0.1"] {
+        let port = Port::free();
+        let _daemon = Daemon::serving(&format!(".:{} {{\n bind {bind}\n whoami\n}}\n", port.number()));
+        assert_eq!(ask("127.0.0.1", port.number()), (7, 0), "{bind}");
+        if v6 && bind != "::ffff:127.0.0.1" {
+            assert_eq!(ask("::1", port.number()), (7, 0), "{bind}");
+        }
+    }
 }

@@ -22,8 +22,5 @@ static DURATION: HistogramFamily = HistogramFamily::new(
     &[0.00025, 0.0025, 0.025, 0.25, 2.5],
     Unit::Seconds,
 );
-static FAILURES: CounterFamily = CounterFamily::new(
-    "coredns_health_request_failures_total",
-    "The number of times the self health check failed.",
-    &[],
-);
+static FAILURES: CounterFamily =
+    CounterFamily::new("coredns_health_request_failures_total", "The number of times the health check failed.", &[]);

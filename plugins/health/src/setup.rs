@@ -4,7 +4,7 @@ use crate::probe;
 use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::{GoDuration, quote};
-use api::http::{Mount, Request, Response};
+use api::http::{Mount, Request, Response, Unopened};
 use std::sync::Arc;
 
 /// Where health is told when the Corefile does not say.
@@ -25,14 +25,15 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
         }
     }
     let (host, port) = value::split_host_port(&address).map_err(|words| c.bare(words))?;
-    if port != "0" {
+    if !matches!(port, "" | "0") {
         let host = if host.is_empty() { "localhost" } else { host };
         let (asked, clock) =
             (if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }, setup.clock());
         setup.task("ask myself", move |stop| probe::run(asked, clock, stop));
     }
     let page = Arc::new(|_: &Request| Response::text(200, "OK"));
-    setup.mount(Mount { address, path: "/health", optional: false, until_stop: false, web_config: None, page });
+    let unopened = Unopened::Fails;
+    setup.mount(Mount { address, path: "/health", unopened, until_stop: false, web_config: None, page });
     if let Some((duration, shown)) = lameduck.and_then(|d| d.unsigned().map(|u| (u, d.to_string())))
         && !duration.is_zero()
     {

@@ -2,7 +2,7 @@
 //! to profile this process instead.
 
 use api::corefile::{ConfigError, Cursor, value};
-use api::http::{Mount, Page, Request, Response};
+use api::http::{Mount, Page, Request, Response, Unopened};
 use api::{PluginDef, Setup};
 use std::sync::Arc;
 
@@ -17,12 +17,14 @@ const DEFAULT: &str = "localhost:6053";
 
 fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let address = parse(&mut setup.cursor())?;
-    tracing::warn!("pprof: there is no Go runtime to profile; http://{address}/debug/pprof/ says what to do instead");
+    let shown = if address.starts_with(':') { format!("localhost{address}") } else { address.clone() };
+    tracing::warn!("there is no Go runtime to profile; http://{shown}/debug/pprof/ says what to do instead");
     let mut mount = |path, page: Page| {
         let address = address.clone();
-        setup.mount(Mount { address, path, optional: false, until_stop: false, web_config: None, page });
+        let unopened = Unopened::Fails;
+        setup.mount(Mount { address, path, unopened, until_stop: false, web_config: None, page });
     };
-    mount("/debug/pprof", Arc::new(|_: &Request| Response::text(200, advice())));
+    mount("/debug/pprof", Arc::new(|_: &Request| Response::redirect(302, "Found", "/debug/pprof/".to_owned())));
     mount("/debug/pprof/", Arc::new(|_: &Request| Response::text(200, advice())));
     mount("/debug/pprof/cmdline", Arc::new(|_: &Request| Response::text(200, command_line())));
     for path in OF_GO {
@@ -96,6 +98,6 @@ fn block(c: &mut Cursor<'_>) -> Result<(), ConfigError> {
         [rate] => return Err(c.err(format!("property 'block' invalid integer value '{rate}'"))),
         _ => return Err(c.arg_err()),
     }
-    tracing::warn!("pprof: block has no effect: it is about Go's runtime");
+    tracing::warn!("block has no effect: it is about Go's runtime");
     Ok(())
 }

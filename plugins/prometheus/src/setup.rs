@@ -3,7 +3,7 @@
 use crate::{Prometheus, enabled};
 use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
-use api::http::{Mount, Request, Response};
+use api::http::{Mount, Request, Response, Unopened};
 use api::metrics;
 use api::server::PerSite;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,8 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let Config { address, web_config } = parse(&mut c)?;
     let web_config = web_config.map(|path| setup.path(&path).into());
     let page = Arc::new(page);
-    setup.mount(Mount { address, path: "/metrics", optional: true, until_stop: false, web_config, page });
+    let unopened = Unopened::Logged("Failed to start metrics handler");
+    setup.mount(Mount { address, path: "/metrics", unopened, until_stop: false, web_config, page });
     let plugin =
         Prometheus { clock: setup.clock(), sites: PerSite::default(), chain: setup.chain(), below: OnceLock::new() };
     setup.add(plugin);
@@ -76,5 +77,5 @@ fn host_port(c: &Cursor<'_>, address: &str) -> Result<String, ConfigError> {
 /// All metrics of the process.
 fn page(_: &Request) -> Response {
     let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
-    Response { status: 200, content_type, body: metrics::page().into_bytes() }
+    Response { content_type, ..Response::text(200, metrics::page()) }
 }

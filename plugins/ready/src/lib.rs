@@ -3,7 +3,7 @@
 mod checks;
 
 use api::corefile::{ConfigError, Cursor, value};
-use api::http::{Mount, Request, Response};
+use api::http::{Mount, Request, Response, Unopened};
 use api::{PluginDef, Setup};
 use checks::{Checks, Monitor};
 use std::sync::Arc;
@@ -23,7 +23,8 @@ fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let checks: Arc<Checks> = setup.shared();
     checks.add(setup.chain(), monitor);
     let page = Arc::new(move |_: &Request| page(&checks));
-    setup.mount(Mount { address, path: "/ready", optional: true, until_stop: true, web_config: None, page });
+    let unopened = Unopened::Logged("Failed to start ready handler");
+    setup.mount(Mount { address, path: "/ready", unopened, until_stop: true, web_config: None, page });
     Ok(())
 }
 

@@ -151,19 +151,32 @@ fn doubt(token: &Token, zone: &str) -> Option<ConfigError> {
     Some(ConfigError::bare(Some(token), words).coded("doubtful-address"))
 }
 
-/// The number of a port as Go's resolver understands it: decimal, or the name of a service; empty is 0.
+/// The number of a port as Go's resolver understands it: decimal, or the name of a service, of which this machine may know more
+/// than everybody does; empty is 0.
 pub(super) fn port(text: &str) -> Result<u16, String> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if unsigned.bytes().all(|b| b.is_ascii_digit()) {
         let number = text.parse().ok().or(unsigned.is_empty().then_some(0));
         return number.and_then(port_number).ok_or_else(|| invalid(text));
     }
-    match text.to_ascii_lowercase().as_str() {
-        "domain" => Ok(53),
-        "http" => Ok(80),
-        "https" => Ok(443),
-        _ => Err(format!("lookup tcp/{text}: unknown port")),
-    }
+    let known = match text.to_ascii_lowercase().as_str() {
+        "domain" => Some(53),
+        "http" => Some(80),
+        "https" => Some(443),
+        // A machine without the file knows no more names.
+        name => service(&std::fs::read_to_string("/etc/services").unwrap_or_default(), name),
+    };
+    known.ok_or_else(|| format!("lookup tcp/{text}: unknown port"))
+}
+
+/// The port of a service over TCP in a text like `/etc/services`: lines of a name, `PORT/tcp` and further names (services(5)).
+fn service(services: &str, name: &str) -> Option<u16> {
+    services.lines().find_map(|line| {
+        let (first, rest) = line.split('#').next()?.trim().split_once(char::is_whitespace)?;
+        let mut rest = rest.split_whitespace();
+        let port = rest.next()?.strip_suffix("/tcp")?.parse().ok()?;
+        (first == name || rest.any(|alias| alias == name)).then_some(port)
+    })
 }
 
 fn port_number(port: i64) -> Option<u16> {
@@ -172,4 +185,26 @@ fn port_number(port: i64) -> Option<u16> {
 
 fn invalid(port: &str) -> String {
     format!("address {port}: invalid port")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_have_names() {
+        let services = "# comment\nsmtp\t25/tcp mail # too\nntp 123/udp\nhttp-alt 8080/tcp webcache\nbad x/tcp\n\nhttp-alt 8080/udp";
+        for (name, port) in [("smtp", Some(25)), ("mail", Some(25)), ("webcache", Some(8080)), ("http-alt", Some(8080))]
+        {
+            assert_eq!(service(services, name), port, "{name}");
+        }
+        for name in ["ntp", "too", "comment", "#", "bad", ""] {
+            assert_eq!(service(services, name), None, "{name}");
+        }
+        for (text, number) in [("HTTP", Ok(80)), ("+053", Ok(53)), ("", Ok(0)), ("65535", Ok(65535))] {
+            assert_eq!(port(text), number, "{text}");
+        }
+        assert_eq!(port("65536").unwrap_err(), "address 65536: invalid port");
+        assert_eq!(port("no such").unwrap_err(), "lookup tcp/no such: unknown port");
+    }
 }

@@ -447,6 +447,9 @@ impl Running {
     /// Does all of a reload that can fail, beside what is served.
     async fn prepare(&self) -> Result<(Instance, Pages, Opened), String> {
         let mut instance = self.build(Reading::Again).await?;
+        if instance.listeners.is_empty() {
+            return Err("no server block listens on any address".into());
+        }
         for lacking in self.wait(&mut instance).await {
             if self.generation.is_ready(lacking.directive) {
                 let Lacking { directive, what } = lacking;

@@ -298,6 +298,7 @@ fn a_reload_that_fails_changes_nothing() {
         (format!("{}{more}", good.replace("whoami", "errors")), "address already in use"),
         (good.replace(&format!("health :{h}"), &format!("health 127.0.0.1:{t}")), "address already in use"),
         (good.replace(&format!("localhost:{m}"), &format!("127.0.0.1:{t}")), "address already in use"),
+        (good.replace("whoami", "bind ::1 {\n except ::1\n }\n whoami"), "no server block listens on any address"),
     ];
     for (i, (corefile, why)) in broken.into_iter().enumerate() {
         fs::write(daemon.folder.path().join("Corefile"), corefile).expect("written");

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use web_config::Protection;
@@ -42,6 +42,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 64;
 /// Octets of a request.
 const MAX_REQUEST: usize = 16 * 1024;
+/// What a client gets that does not speak TLS where it should (Go's words).
+const NOT_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// How long clients may take to be answered when the server ends.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -254,9 +256,16 @@ fn make_room(oldest_first: &mut VecDeque<AbortHandle>) {
 }
 
 /// Answers one request, over TLS where that is wanted.
-async fn converse(stream: TcpStream, shown: Arc<Shown>) -> Option<()> {
+async fn converse(mut stream: TcpStream, shown: Arc<Shown>) -> Option<()> {
     let protection = Arc::new(shown.protection()?);
     let Some(tls) = &protection.tls else { return answer(stream, false, protection, shown).await };
+    let mut first = [0];
+    stream.peek(&mut first).await.ok()?;
+    if first[0].is_ascii_uppercase() {
+        // The name of a method: a scraper that has to be told of TLS.
+        let _request = stream.read(&mut vec![0; MAX_REQUEST]).await.ok()?;
+        return stream.write_all(NOT_TLS).await.ok();
+    }
     let stream = tls.acceptor.accept(stream).await.ok()?;
     let (_, session) = stream.get_ref();
     if !tls.admits(session.peer_certificates()) {

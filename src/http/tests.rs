@@ -6,7 +6,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObjec
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::path::Path;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 fn mount(address: &str, path: &'static str, text: &'static str) -> Mount {
@@ -205,7 +204,8 @@ async fn a_page_over_tls_with_a_certificate_that_is_renewed() {
     let authority = Authority::new();
     let (_server, address) = protected(&authority.serve("one.test", "")).await;
     assert_eq!(authority.get(&address, "one.test", None).await.unwrap(), "200 numbers");
-    assert!(get(&address, "/metrics").await.is_err(), "without TLS there is no page");
+    let plain = get(&address, "/metrics").await.unwrap();
+    assert_eq!(plain, "400 Client sent an HTTP request to an HTTPS server.\n", "without TLS there is no page");
     authority.serve("two.test", "");
     assert_eq!(authority.get(&address, "two.test", None).await.unwrap(), "200 numbers");
     assert!(authority.get(&address, "one.test", None).await.is_err());

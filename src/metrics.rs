@@ -1,6 +1,7 @@
 //! What the server itself counts: queries that reach no plugin, panics, work that is refused; and what the system knows of
 //! the process.
 
+use crate::seal;
 use api::Clock;
 use api::metrics::{self, Counter, CounterFamily, GaugeFamily, Metric};
 use api::query::Query;
@@ -59,7 +60,8 @@ impl Listener {
 
     /// A query that no server block answers.
     pub fn dropped(&self, q: &Query) {
-        self.dropped.get_or_init(|| Traffic::new(&self.site, "")).count(q, q.received);
+        let dropped = self.dropped.get_or_init(|| Traffic::new(&self.site, ""));
+        dropped.count_sized(q, q.received, seal::bare_len(q));
     }
 
     /// A plugin panicked with this query; it is counted as dropped.

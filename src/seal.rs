@@ -29,8 +29,7 @@ pub fn seal(q: &mut Query) -> Option<&[u8]> {
     }
     let opt_len = match (&own, &q.edns) {
         (Some(own), _) => 11 + own.options.len(),
-        (None, Some(_)) => 11 + echoed(&q.edns_options).map(<[u8]>::len).sum::<usize>(),
-        (None, None) => 0,
+        (None, _) => echoed_len(q),
     };
     fit(q, opt_len);
     let room = q.size_limit().saturating_sub(q.reply.bytes().len() + opt_len);
@@ -48,6 +47,18 @@ pub fn seal(q: &mut Query) -> Option<&[u8]> {
         (None, None) => (),
     }
     Some(q.reply.bytes())
+}
+
+/// Octets of the reply to `q` that is nothing but a response code.
+pub fn bare_len(q: &Query) -> usize {
+    const HEADER: usize = 12;
+    const TYPE_AND_CLASS: usize = 4;
+    HEADER + q.name().as_bytes().len() + TYPE_AND_CLASS + echoed_len(q)
+}
+
+/// Octets of the OPT that a reply without one of its own gets.
+fn echoed_len(q: &Query) -> usize {
+    q.edns.map_or(0, |_| 11 + echoed(&q.edns_options).map(<[u8]>::len).sum::<usize>())
 }
 
 /// Why the reply is what it is (RFC 8914): an option that is the first thing to go where there is no room for everything.

@@ -62,3 +62,18 @@ fn template_counts_by_zone_class_and_type() {
         assert!(lines.contains(&&*failures), "{failures}\n{lines:#?}");
     }
 }
+
+/// The reply to a query that no block answers has a size, too: header, question, and the OPT with what of it is echoed.
+#[test]
+fn refused_queries_have_replies_of_a_size() {
+    let mut server = InProcess::start(&standard(), "a.test:5399 {\n whoami\n}\n").expect("a server");
+    let plain = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x01x\x04test\0\0\x01\0\x01";
+    let mut edns = plain.to_vec();
+    edns[11] = 1;
+    edns.extend_from_slice(b"\0\0\x29\x04\xd0\0\0\x80\0\0\x11\0\x0a\0\x08cookies!\xfd\xe9\0\x01x"); // the cookie comes back
+    let replies = [&plain[..], &edns].map(|query| server.answer(query, Transport::Udp).expect("a reply").len());
+    assert_eq!(replies, [24, 24 + 11 + 12]);
+    let sum = "coredns_dns_response_size_bytes_sum{proto=\"udp\",server=\"dns://:5399\",view=\"\",zone=\"dropped\"} 71";
+    let page = api::metrics::page();
+    assert!(page.lines().any(|line| line == sum), "{page}");
+}

@@ -89,6 +89,11 @@ impl Traffic {
     /// Counts a query with its reply, complete at `now`. What was asked is told by the client's message, not by what plugins
     /// made of it.
     pub fn count(&self, q: &Query, now: Instant) {
+        self.count_sized(q, now, q.reply.plain_len());
+    }
+
+    /// The same where the reply is still to be made: it will have so many octets.
+    pub fn count_sized(&self, q: &Query, now: Instant, reply_len: usize) {
         let Site { server, zone, view, .. } = &self.site;
         let proto = usize::from(!q.transport.is_datagram());
         let family = usize::from(!q.client.ip().to_canonical().is_ipv4());
@@ -106,7 +111,7 @@ impl Traffic {
             tally.add(request, 1);
             tally.observe(self.duration, now.saturating_duration_since(q.received));
             tally.observe_count(request_size, q.asked_len() as u64);
-            tally.observe_count(response_size, q.reply.plain_len() as u64);
+            tally.observe_count(response_size, reply_len as u64);
             tally.add(response, 1);
         });
         if q.dnssec_ok() {

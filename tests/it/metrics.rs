@@ -7,21 +7,43 @@ use poddns::plugins::standard;
 use std::time::Instant;
 use testkit::Port;
 
+/// What is on the metrics page at this port once all of `lines` are there.
+fn page_with(port: u16, lines: &[String]) -> String {
+    let begin = Instant::now();
+    loop {
+        let page = page(port, "/metrics");
+        if lines.iter().all(|wanted| page.lines().any(|line| line == wanted)) {
+            return page;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{lines:#?}\n{page}");
+    }
+}
+
+/// Plugins are shown for every address of the first key, and for no other key (CoreDNS behaviour).
+#[test]
+fn plugins_are_enabled_at_every_address() {
+    let (dns, other, metrics) = (Port::free(), Port::free(), Port::free());
+    let (n, o, m) = (dns.number(), other.number(), metrics.number());
+    let corefile =
+        format!("a.test:{n} a.test:{o} b.test:{n} {{\n bind 127.0.0.1 127.0.0.2\n prometheus :{m}\n whoami\n}}\n");
+    let _daemon = Daemon::serving(&corefile);
+    let line = |plugin, host| {
+        format!("coredns_plugin_enabled{{name=\"{plugin}\",server=\"dns://{host}:{n}\",view=\"\",zone=\"a.test.\"}} 1")
+    };
+    let hosts = ["127.0.0.1", "127.0.0.2"];
+    let lines: Vec<String> = hosts.iter().flat_map(|host| ["prometheus", "whoami"].map(|p| line(p, host))).collect();
+    let page = page_with(m, &lines);
+    assert_eq!(page.lines().filter(|line| line.starts_with("coredns_plugin_enabled")).count(), lines.len(), "{page}");
+}
+
 /// The first query that is dropped is an increase, which `rate` can see.
 #[test]
 fn shed_shows_zeros() {
     let (dns, metrics) = (Port::free(), Port::free());
     let (n, m) = (dns.number(), metrics.number());
     let _daemon = Daemon::serving(&format!(".:{n} {{\n shed\n prometheus :{m}\n whoami\n}}\n"));
-    let zero = |reason| format!("\ncoredns_shed_dropped_total{{reason=\"{reason}\",server=\"dns://:{n}\"}} 0\n");
-    let begin = Instant::now();
-    loop {
-        let page = page(m, "/metrics");
-        if ["query", "response"].iter().all(|reason| page.contains(&zero(reason))) {
-            break;
-        }
-        assert!(begin.elapsed() < PATIENCE, "{page}");
-    }
+    let zero = |reason| format!("coredns_shed_dropped_total{{reason=\"{reason}\",server=\"dns://:{n}\"}} 0");
+    page_with(m, &["query", "response"].map(zero));
 }
 
 /// `ANY` entries are counted by what was asked, under the zone of the entry, with templates as Go prints them.

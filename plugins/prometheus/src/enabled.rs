@@ -23,10 +23,13 @@ pub fn show(setup: &mut Setup<'_>) {
 #[derive(Default)]
 struct First(AtomicBool);
 
-/// Each plugin once, at the block's first place (CoreDNS behaviour).
+/// Each plugin, at every address of the block's first key (CoreDNS behaviour).
 fn show_chain(chain: &ChainHandle, sites: &Arc<OnceLock<Vec<Site>>>) {
-    let (Some(site), Some(chain)) = (sites.get().and_then(|sites| sites.first()), chain.get()) else { return };
-    for link in chain.links() {
-        ENABLED.with(&[link.name, &site.server, &site.view, &site.zone]).set(1.0);
+    let (Some(sites), Some(chain)) = (sites.get(), chain.get()) else { return };
+    let key = |site: &Site| (site.zone.clone(), site.server.rsplit(':').next().map(str::to_owned));
+    for site in sites.iter().filter(|site| key(site) == key(&sites[0])) {
+        for link in chain.links() {
+            ENABLED.with(&[link.name, &site.server, &site.view, &site.zone]).set(1.0);
+        }
     }
 }

@@ -38,6 +38,8 @@ const KEPT: usize = 4 * 1024;
 
 /// Connections that have begun when the listener ends are complete after that time: a round trip to a distant client.
 const HANDSHAKE: Duration = Duration::from_millis(100);
+/// How long it takes until a client sends again what was dropped before its connection was accepted: 200 ms, as Linux does it.
+const SENT_AGAIN: Duration = Duration::from_millis(250);
 /// How long clients that always have another query are listened to once the listener has ended.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a connection that is idle is listened to once the listener has ended: what the client has just sent arrives.
@@ -74,24 +76,34 @@ impl TcpServer {
                 Err(_) => sleep(Duration::from_millis(10)).await,
             }
         }
+        self.accept_all(&listener, &stop);
         if let Err(e) = sockets::begin_no_more(&listener) {
             tracing::debug!("connections that begin at the very end may be reset: {}", api::os_words(&e));
         }
-        self.accept_all(&listener, &stop);
         sleep(HANDSHAKE).await;
-        self.accept_all(&listener, &stop);
+        let late = StopSource::default();
+        let accepted = self.accept_all(&listener, &late.listen());
         drop(listener); // connections may end later than others can have the port
+        if accepted > 0 {
+            sleep(SENT_AGAIN).await;
+        }
+        late.stop();
         if timeout(PATIENCE, self.connections.ended()).await.is_err() {
             self.hurry.stop();
         }
         self.connections.ended().await;
     }
 
-    /// Accepts the connections that are there already, whether the runtime has heard of them or not.
-    fn accept_all(self: &Rc<Self>, listener: &TcpListener, stop: &Stop) {
+    /// Accepts the connections that are there already, whether the runtime has heard of them or not; how many there are.
+    fn accept_all(self: &Rc<Self>, listener: &TcpListener, stop: &Stop) -> usize {
+        let mut accepted = 0;
         while let Ok((stream, peer)) = accept_now(listener) {
+            // One that has the listener's limit, and keeps it, is deaf: it ends when nothing comes.
+            let _ = sockets::let_go_on(&stream);
             self.begin(stream, peer, stop);
+            accepted += 1;
         }
+        accepted
     }
 
     /// Begins to answer on a connection, if there is a place for it.

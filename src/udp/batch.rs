@@ -306,6 +306,16 @@ pub fn tell_local(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
     set(socket, option, 1)
 }
 
+/// Makes the socket drop packets with a lower TTL, or hop limit; connections that it begins have the same limit.
+///
+/// # Errors
+/// Those of `setsockopt`.
+pub fn set_least_ttl(socket: BorrowedFd<'_>, least: u8, v6: bool) -> io::Result<()> {
+    // A socket for IPv6 may get packets of IPv4, too.
+    set(socket, (libc::IPPROTO_IP, libc::IP_MINTTL), least.into())?;
+    if v6 { set(socket, (libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT), least.into()) } else { Ok(()) }
+}
+
 fn set(socket: BorrowedFd<'_>, (level, option): (libc::c_int, libc::c_int), value: libc::c_int) -> io::Result<()> {
     let (value, len) = (ptr::from_ref(&value).cast(), mem::size_of_val(&value) as u32);
     // SAFETY: `value` points to `len` octets that live until the call returns.

@@ -45,7 +45,7 @@ impl Fallback {
                 let shown = own.shown();
                 let written = tokio::task::spawn_blocking(move || text.and_then(|text| own.write(&text)));
                 if let Err(why) = written.await.unwrap_or_else(|e| Err(e.to_string())) {
-                    tracing::warn!("the fallback {shown} is not that of the running configuration: {why}");
+                    tracing::warn!("the configuration that runs cannot be kept in {shown} (-fallback): {why}");
                 }
             }
             Ok(())

@@ -89,6 +89,8 @@ fn a_copy_that_cannot_be_written_is_no_reason_not_to_serve() {
     let port = Port::free();
     let folder = folder(&[("Corefile", &format!(".:{} {{\n whoami\n}}\n", port.number()))]);
     let mut daemon = Daemon::start_in(folder, &["-fallback", "/proc/nowhere/kept"], &[]);
-    daemon.wait_for("[WARNING] the fallback /proc/nowhere/kept is not that of the running configuration: no such file");
+    daemon.wait_for(
+        "[WARNING] the configuration that runs cannot be kept in /proc/nowhere/kept (-fallback): no such file",
+    );
     assert_eq!(ask("127.0.0.1", port.number()), (7, 0));
 }

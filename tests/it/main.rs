@@ -12,6 +12,7 @@
 //! - `metrics`: labels that no recording shows;
 //! - `operations`: reloads, stops and successors under load;
 //! - `overload`: more queries than can be answered;
+//! - `privilege`: what it does without privileges, with `deploy/seccomp.json` and where nothing can be written;
 //! - `readme`: the Corefile blocks of the READMEs;
 //! - `server`: broken and hostile Corefiles, reloads that fail, signals;
 //! - `tidy`: the rules of `docs/architecture.md` that a machine can check.
@@ -29,6 +30,7 @@ mod log;
 mod metrics;
 mod operations;
 mod overload;
+mod privilege;
 mod readme;
 mod server;
 mod tidy;

@@ -18,7 +18,7 @@ use testkit::dns::{Message, Name, Question, flag};
 use testkit::{Api, Load, Plan, Port, Tally, Upstream};
 
 /// Clients that keep a server of this machine busy.
-fn clients(port: &Port) -> Plan {
+pub(super) fn clients(port: &Port) -> Plan {
     Plan {
         server: ([127, 0, 0, 1], port.number()).into(),
         udp: 64,
@@ -30,7 +30,7 @@ fn clients(port: &Port) -> Plan {
 }
 
 /// What must not happen while a server is open.
-fn assert_all_answered(tally: &Tally) {
+pub(super) fn assert_all_answered(tally: &Tally) {
     let Tally { servfail, other, lost, closed, refused, reset, crossed, .. } = *tally;
     assert_eq!([servfail, other, lost, closed, refused, reset, crossed], [0; 7], "{tally:?}");
 }
@@ -114,7 +114,7 @@ fn scrape(port: u16, path: &str) -> std::io::Result<String> {
     Ok(reply)
 }
 
-fn question(name: &str) -> Vec<u8> {
+pub(super) fn question(name: &str) -> Vec<u8> {
     let name = Name::from_text(name).expect("a name");
     let questions = vec![Question { name, rtype: 1, class: 1 }];
     Message { bits: flag::RD, questions, ..Message::default() }.to_wire()

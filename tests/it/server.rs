@@ -33,12 +33,16 @@ impl Daemon {
 
     /// One that finds what is in `folder`, with more flags.
     pub(super) fn start_in(folder: TempDir, flags: &[&str], env: &[(&str, &str)]) -> Daemon {
+        let mut command = Command::new(crate::program());
+        command.args(["-conf", "Corefile", "-pidfile", "pid"]).args(flags).envs(env.iter().copied());
+        Daemon::run(folder, command)
+    }
+
+    /// One that is started in its folder in another way.
+    pub(super) fn run(folder: TempDir, mut command: Command) -> Daemon {
         let log = File::create(folder.path().join("log")).expect("a log");
-        let child = Command::new(crate::program())
-            .args(["-conf", "Corefile", "-pidfile", "pid"])
-            .args(flags)
+        let child = command
             .current_dir(folder.path())
-            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
@@ -65,10 +69,20 @@ impl Daemon {
 
     pub(super) fn wait_for(&mut self, words: &str) {
         let begin = Instant::now();
-        while !self.log().contains(words) {
+        loop {
+            let ended = self.child.try_wait().expect("a child of ours");
+            if self.log().contains(words) {
+                return;
+            }
+            assert!(ended.is_none(), "ends with {ended:?}, not said: {words}\n{}", self.log());
             assert!(begin.elapsed() < PATIENCE, "not said: {words}\n{}", self.log());
             sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Its process's ID.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn signal(&self, signal: Signal) {
@@ -95,7 +109,13 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
+    #[expect(clippy::print_stderr, reason = "for who reads why the test fails")]
     fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            eprintln!("the daemon has ended: {status}");
+        }
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -83,7 +83,7 @@ impl Api {
 
     /// Speaks TLS from the next [`Self::up`] on, with these certificates.
     pub fn use_tls(&self, certificates: &Certificates) {
-        *self.tls() = Some(certificates.server());
+        *self.tls() = Some(certificates.server(&[]));
     }
 
     /// A kubeconfig that leads here.

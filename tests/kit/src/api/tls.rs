@@ -10,7 +10,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// How the server accepts TLS connections.
-pub(super) type Tls = TlsAcceptor;
+pub(crate) type Tls = TlsAcceptor;
 
 /// An authority, what it has signed for the server and for one client.
 pub struct Certificates {
@@ -52,15 +52,17 @@ impl Certificates {
         fs::write(folder.join("ca.crt"), self.authority.pem())
     }
 
-    /// A server with these certificates; it takes clients that have one of them.
-    pub(super) fn server(&self) -> Tls {
+    /// A server with these certificates that speaks these protocols (ALPN); it takes clients that have one of them.
+    pub(crate) fn server(&self, protocols: &[&[u8]]) -> Tls {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::clone(self.authority.der())).expect("an authority");
         let clients = WebPkiClientVerifier::builder(Arc::new(roots)).build().expect("an authority");
         let key = PrivateKeyDer::try_from(self.server.1.serialize_der()).expect("a key");
         let chain = vec![self.server.0.der().clone()];
         let config = ServerConfig::builder().with_client_cert_verifier(clients).with_single_cert(chain, key);
-        TlsAcceptor::from(Arc::new(config.expect("a certificate and its key")))
+        let mut config = config.expect("a certificate and its key");
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 

@@ -36,7 +36,7 @@ impl Server {
     pub fn prepare(binary: &Path) -> (SocketAddr, impl FnOnce(&Cores) -> Server) {
         let (dns, http, folder) = (Port::free(), Port::free(), tempfile::tempdir().expect("a folder"));
         // Some work for each query, so that the load, on one core, can be three times what the server can do.
-        let work = "template IN A {\nmatch ^([a-y]*[.])*(z+)[.]$\nfallthrough\n}\n".repeat(10);
+        let work = "template IN A {\nmatch ^([a-y]*[.])*(z+)[.]$\nfallthrough\n}\n".repeat(50);
         let (n, h) = (dns.number(), http.number());
         let corefile = format!(".:{n} {{\nbind 127.0.0.1\nprometheus 127.0.0.1:{h}\nerrors\n{work}whoami\n}}\n");
         fs::write(folder.path().join("Corefile"), corefile).expect("written");

@@ -7,6 +7,8 @@ use crate::name::{MAX_LABEL, MAX_NAME, NameRef};
 pub const HEADER: usize = 12;
 /// Octets of the longest message.
 pub const MAX_MESSAGE: usize = 65_535;
+/// Places from here on cannot be pointed to (RFC 1035 4.1.4).
+pub const REACH: usize = 0x4000;
 
 /// Bits of the second header word (RFC 1035 4.1.1, RFC 4035 3).
 pub mod flag {

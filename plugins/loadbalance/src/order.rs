@@ -59,20 +59,8 @@ pub fn regroup(
             }
             from = end;
         }
-        if !order.is_sorted() && !exchanged_in_place(reply, order) {
-            let places: &[u16] = order;
-            reply.rearrange(places.iter().map(|&i| i.into()), usize::MAX);
-        }
+        reply.reorder(order);
     });
-}
-
-/// The common case: two records change places, and their data can be exchanged where it stands.
-fn exchanged_in_place(reply: &mut Reply, order: &[u16]) -> bool {
-    let mut moved = (0..order.len()).filter(|&i| usize::from(order[i]) != i);
-    match (moved.next(), moved.next(), moved.next()) {
-        (Some(i), Some(j), None) => reply.swap(i, j),
-        _ => false,
-    }
 }
 
 /// The address in the data of an A or AAAA record; an IPv4 address in the form of an IPv6 one is the former.

@@ -46,11 +46,9 @@ pub fn prefer(reply: &mut Reply, networks: &[Network]) {
         };
         (r.section(), place)
     };
-    let mut order: Vec<usize> = (0..reply.records().len()).collect();
-    order.sort_by_key(|&i| reply.record(i).map(key));
-    if !order.is_sorted() {
-        reply.rearrange(order, usize::MAX);
-    }
+    let mut order: Vec<u16> = (0..reply.records().len() as u16).collect();
+    order.sort_by_key(|&i| reply.record(i.into()).map(key));
+    reply.reorder(&order);
 }
 
 /// The place of the first network that an address is in.

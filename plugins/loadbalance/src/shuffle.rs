@@ -1,11 +1,11 @@
 //! A random order of addresses and mail exchangers.
 
 use crate::order::{Group, regroup};
-use api::{RecordType, Reply, Section};
+use api::Reply;
 
 /// Puts aliases first in each section, then other records as they are, then addresses and mail exchangers, each shuffled.
 pub fn shuffle(reply: &mut Reply) {
-    if reply.records().len() < 2 || shuffled_in_place(reply) {
+    if reply.records().len() < 2 {
         return;
     }
     regroup(
@@ -19,26 +19,11 @@ pub fn shuffle(reply: &mut Reply) {
     );
 }
 
-/// The common case: one RRset of addresses and nothing else, whose data can be exchanged where it stands.
-fn shuffled_in_place(reply: &mut Reply) -> bool {
-    let count = reply.records().len();
-    let rtype = reply.record(0).map(|r| r.rtype());
-    let plain = matches!(rtype, Some(RecordType::A | RecordType::AAAA));
-    if !plain || !reply.records().all(|r| r.section() == Section::Answer && Some(r.rtype()) == rtype) {
-        return false;
-    }
-    // Fisher and Yates; an exchange fails where the owners differ, and then none of this kind has been made with it.
-    (0..count - 1).all(|i| {
-        let other = fastrand::usize(i..count);
-        other == i || reply.swap(i, other)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use api::test::{query, record};
-    use api::{NameRef, Owner, Query};
+    use api::{NameRef, Owner, Query, RecordType, Section};
     use std::collections::HashSet;
     use std::net::Ipv4Addr;
 

@@ -19,7 +19,7 @@ use crate::codes::{Class, Opcode, Rcode, RecordType};
 use crate::explain::InfoCode;
 use crate::name::{MAX_NAME, NameBuf, NameRef};
 use crate::query::Question;
-use crate::wire::{self, HEADER, MAX_MESSAGE, Malformed, flag};
+use crate::wire::{self, HEADER, MAX_MESSAGE, Malformed, REACH, flag};
 use rewrite::Names;
 use std::net::IpAddr;
 
@@ -74,6 +74,9 @@ pub enum Owner<'a> {
     /// Labels in wire form, without a root label, in front of the name asked for; where that makes no valid name, the record
     /// is left out.
     Under(&'a [u8]),
+    /// The target of the SRV record at this place of [`Reply::records`], which was written with [`RecordData::name`]; without such a
+    /// record this one is left out.
+    Target(usize),
     /// Any other name.
     Name(NameRef<'a>),
 }
@@ -322,6 +325,7 @@ impl Reply {
             Owner::Suffix(offset) => (&[][..], offset),
             Owner::Under(labels) if labels.len() + question > MAX_NAME => return None,
             Owner::Under(labels) => (labels, 0),
+            Owner::Target(place) => return self.write_target(place),
             Owner::Name(name) if name == self.question.get() => (&[][..], 0),
             Owner::Name(name) => {
                 self.wire.extend_from_slice(name.as_bytes());
@@ -336,6 +340,18 @@ impl Reply {
         Some(labels.len() + question - offset)
     }
 
+    /// Writes the target of an SRV record, which stands there as a whole, and returns its octets without compression; `None` where there
+    /// is no such record.
+    fn write_target(&mut self, place: usize) -> Option<usize> {
+        let record = self.records.get(place).filter(|r| r.rtype == RecordType::SRV)?;
+        let name = usize::from(record.rdata) + PORT_END..usize::from(record.end);
+        match name.start {
+            near @ ..REACH => self.wire.extend_from_slice(&(0xc000 | near as u16).to_be_bytes()),
+            _ => self.wire.extend_from_within(name.clone()),
+        }
+        Some(name.len())
+    }
+
     /// Adds to the header's count of a section, modulo 2^16.
     fn bump(&mut self, section: Section, by: u16) {
         let at = 6 + 2 * section as usize;
@@ -343,6 +359,9 @@ impl Reply {
         self.wire[at..at + 2].copy_from_slice(&count.to_be_bytes());
     }
 }
+
+/// Octets in front of the target of an SRV record: priority, weight, port.
+const PORT_END: usize = 6;
 
 /// A compression pointer to the question's name without its first `offset` octets.
 fn question_pointer(offset: usize) -> [u8; 2] {
@@ -530,24 +549,6 @@ impl Reply {
             let old = u32::from_be_bytes(field.try_into().expect("four octets"));
             field.copy_from_slice(&ttl(r.section, old).to_be_bytes());
         }
-    }
-
-    /// Exchanges the data and TTL of two records that differ in nothing else; `false`, and nothing done, where they do.
-    pub fn swap(&mut self, i: usize, j: usize) -> bool {
-        let (a, b) = (self.records[i.min(j)], self.records[i.max(j)]);
-        let (a_len, b_len) = (a.end - a.rdata, b.end - b.rdata);
-        let movable =
-            wire::layout(a.rtype).is_empty() && a.rtype == b.rtype && a_len == b_len && a.section == b.section;
-        let owner = |e: Entry| &self.wire[e.start as usize..e.rdata as usize - 6];
-        if !movable || owner(a) != owner(b) {
-            return false;
-        }
-        if a.start != b.start {
-            let (front, back) = self.wire.split_at_mut(b.start as usize);
-            let back = &mut back[(b.rdata - 6 - b.start) as usize..(b.end - b.start) as usize];
-            front[a.rdata as usize - 6..a.end as usize].swap_with_slice(back);
-        }
-        true
     }
 
     /// Gives the message another ID.

@@ -1,7 +1,7 @@
 //! A reply from a message that somebody else wrote: an upstream, a transfer, a store.
 
 use super::*;
-use crate::wire::{Piece, RecordHead, read_record};
+use crate::wire::{Piece, REACH, RecordHead, read_record};
 
 impl Reply {
     /// Takes a whole message over as it is, ID and question included; an OPT record goes to [`Reply::opt`], a TSIG is dropped.
@@ -97,8 +97,6 @@ impl Reply {
 
 /// Where labels begin that pointers may lead to: one bit for each place that they can reach (RFC 1035 4.1.4).
 struct Labels([u64; REACH / 64]);
-
-const REACH: usize = 0x4000;
 
 impl Default for Labels {
     fn default() -> Self {

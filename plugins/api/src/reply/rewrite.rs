@@ -1,7 +1,7 @@
 //! Changes that move octets: the message is written anew, compressed as far as RFC 1035 4.1.4 and RFC 3597 4 allow.
 
 use super::*;
-use crate::wire::Piece;
+use crate::wire::{Piece, REACH};
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
 
@@ -36,6 +36,41 @@ impl Reply {
         self.names.wire = old;
         self.names.entries = entries;
         cut
+    }
+
+    /// Puts the records into another order, which names each of them once (places in [`Reply::records`], sections in their order).
+    /// What moves is moved as it stands where no name may point to it; else the message is written anew.
+    pub fn reorder(&mut self, order: &[u16]) {
+        let Some(first) = order.iter().enumerate().position(|(i, &from)| usize::from(from) != i) else { return };
+        if !self.moves_freely(first) {
+            self.rearrange(order.iter().map(|&i| i.into()), usize::MAX);
+            return;
+        }
+        let front = self.records[first].start;
+        let Names { wire: old, entries, .. } = &mut self.names;
+        old.clear();
+        old.extend_from_slice(&self.wire[front.into()..]);
+        entries.clear();
+        entries.extend_from_slice(&self.records);
+        let mut start = front;
+        for (record, &from) in self.records.iter_mut().zip(order).skip(first) {
+            let entry = entries[usize::from(from)];
+            let (rdata, end) = (start + (entry.rdata - entry.start), start + (entry.end - entry.start));
+            let octets = &old[usize::from(entry.start - front)..usize::from(entry.end - front)];
+            self.wire[start.into()..end.into()].copy_from_slice(octets);
+            *record = Entry { start, rdata, end, ..entry };
+            start = end;
+        }
+    }
+
+    /// Whether the records from `first` on hold no name that another could point to: owners that are pointers to what stands in
+    /// front of them all, and data without names. Names point backwards only, so that those in front are no danger either.
+    fn moves_freely(&self, first: usize) -> bool {
+        let front = usize::from(self.records[first].start).min(REACH);
+        self.records[first..].iter().all(|e| {
+            let owner = wire::u16_at(&self.wire, e.start.into()).map_or(0, usize::from);
+            (0xc000..0xc000 + front).contains(&owner) && wire::layout(e.rtype).is_empty()
+        })
     }
 
     /// Keeps the records for which `keep` is true.
@@ -166,8 +201,6 @@ pub(super) struct Names {
 
 /// Slots of the table: twice as many as names are kept.
 const SLOTS: usize = 4096;
-/// Places from here on cannot be pointed to (RFC 1035 4.1.4).
-const REACH: usize = 0x4000;
 
 impl Names {
     /// Forgets all names but those of the question in `wire`.
@@ -236,5 +269,77 @@ impl Names {
 
     fn slot(&self, name: &[u8]) -> usize {
         self.hasher.hash_one(name) as usize % SLOTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test::{query, record};
+    use std::net::Ipv4Addr;
+
+    fn shown(reply: &Reply) -> Vec<String> {
+        reply.records().map(|r| record(&r)).collect()
+    }
+
+    /// Two SRV records, with the addresses of their targets.
+    fn ports(reply: &mut Reply, owner: impl Fn(usize) -> Owner<'static>) {
+        for target in [&b"\x01x\x03net\0"[..], b"\x02yy\x03net\0"] {
+            reply.push(Section::Answer, Owner::Question, RecordType::SRV, 5, |d| {
+                [0, 1, 80].into_iter().for_each(|n| d.u16(n));
+                d.name(NameRef::read(target).expect("a name"));
+            });
+        }
+        for last in 0..2 {
+            let address = Ipv4Addr::new(10, 0, 0, last).into();
+            reply.push_address(Section::Additional, owner(last.into()), 5, address);
+        }
+    }
+
+    #[test]
+    fn targets_own_addresses_with_a_pointer() {
+        let [mut q, mut written_out] = [(); 2].map(|()| query("p.org SRV"));
+        ports(q.respond(), Owner::Target);
+        let names = [&b"\x01x\x03net\0"[..], b"\x02yy\x03net\0"].map(|name| NameRef::read(name).expect("a name"));
+        ports(written_out.respond(), |n| Owner::Name(names[n]));
+        let lines = shown(&q.reply);
+        assert_eq!(lines[2..], ["x.net. 5 IN A 10.0.0.0", "yy.net. 5 IN A 10.0.0.1"]);
+        assert_eq!((&lines, q.reply.plain_len()), (&shown(&written_out.reply), written_out.reply.plain_len()));
+        assert_eq!(written_out.reply.bytes().len() - q.reply.bytes().len(), 7 + 8 - 4);
+        q.reply.push_address(Section::Additional, Owner::Target(2), 5, Ipv4Addr::LOCALHOST.into());
+        q.reply.push_address(Section::Additional, Owner::Target(9), 5, Ipv4Addr::LOCALHOST.into());
+        assert_eq!(q.reply.records().len(), 4, "no SRV record");
+    }
+
+    #[test]
+    fn records_change_places() {
+        // What moves may be moved as it stands only where all owners are pointers to what does not move.
+        for (name, order) in [("pointers", [0, 1, 3, 2]), ("the targets move too", [1, 0, 3, 2])] {
+            let mut q = query("p.org SRV");
+            ports(q.respond(), Owner::Target);
+            q.reply.push_address(Section::Additional, Owner::Target(0), 5, "2001:db8::1".parse().expect("an address"));
+            let (before, plain) = (shown(&q.reply), q.reply.plain_len());
+            let order: Vec<u16> = order.into_iter().chain([4]).collect();
+            q.reply.reorder(&order);
+            let after: Vec<_> = order.iter().map(|&i| before[usize::from(i)].clone()).collect();
+            assert_eq!((shown(&q.reply), q.reply.plain_len()), (after, plain), "{name}");
+            let again = q.reply.bytes().to_vec();
+            q.reply.adopt(&again).expect("well formed");
+            assert_eq!(q.reply.records().len(), 5, "{name}");
+        }
+    }
+
+    #[test]
+    fn records_of_other_lengths_change_places() {
+        let mut q = query("p.org ANY");
+        let reply = q.respond();
+        reply.push_address(Section::Answer, Owner::Question, 5, Ipv4Addr::LOCALHOST.into());
+        reply.push_address(Section::Answer, Owner::Suffix(2), 6, "::1".parse().expect("an address"));
+        reply.push_address(Section::Answer, Owner::Question, 7, Ipv4Addr::BROADCAST.into());
+        let before = shown(reply);
+        reply.reorder(&[2, 0, 1]);
+        assert_eq!(shown(reply), [2, 0, 1].map(|i: usize| before[i].clone()));
+        reply.reorder(&[0, 1, 2]);
+        assert_eq!(shown(reply)[0], before[2]);
     }
 }

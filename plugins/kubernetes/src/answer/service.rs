@@ -7,7 +7,7 @@ use super::{Request, Verdict};
 use crate::Kubernetes;
 use crate::index::{Addresses, Backing, Definition, HostSpace, Index, Port, Slice};
 use api::name::NameBuf;
-use api::{Name, NameRef, Owner, RecordType, Reply, Section};
+use api::{Name, NameRef, Owner, Record, RecordType, Reply, Section};
 use std::net::IpAddr;
 
 impl Kubernetes {
@@ -60,13 +60,17 @@ pub struct Writer<'a, 'r> {
     names: Names<'a>,
     ttl: u32,
     weight: u16,
+    /// SRV records that are written; they stand in front of all others.
+    ports: usize,
+    /// The one of them whose target was the owner of an address last.
+    glued: usize,
     reply: &'r mut Reply,
 }
 
 impl<'a, 'r> Writer<'a, 'r> {
     /// Writes records with this TTL into `reply`.
     pub fn new(names: Names<'a>, ttl: u32, reply: &'r mut Reply) -> Self {
-        Writer { names, ttl, weight: 0, reply }
+        Writer { names, ttl, weight: 0, ports: 0, glued: 0, reply }
     }
 
     /// Each port of the endpoints that a name stands for.
@@ -90,11 +94,30 @@ impl<'a, 'r> Writer<'a, 'r> {
             [0, self.weight, port].into_iter().for_each(|n| d.u16(n));
             d.name(target);
         });
+        self.ports += 1;
     }
 
     fn address(&mut self, target: NameRef<'_>, address: IpAddr) {
-        let owner = owner(target, self.names.question);
+        let owner = self.owner(target);
         self.reply.push_address(Section::Additional, owner, self.ttl, address);
+    }
+
+    /// A target as the owner of its addresses, as short as it can be.
+    fn owner<'t>(&mut self, target: NameRef<'t>) -> Owner<'t> {
+        match self.names.question.below(target) {
+            Some(0) => return Owner::Question,
+            Some(offset) => return Owner::Suffix(offset),
+            None => (),
+        }
+        // Addresses come in the order of their targets, as a rule, of which each may stand there with several ports.
+        let is_target = |&place: &usize| self.reply.record(place).is_some_and(|r| leads_to(&r, target));
+        match (0..self.ports.min(LOOKED_AT)).map(|n| (self.glued + n) % self.ports).find(is_target) {
+            Some(place) => {
+                self.glued = place;
+                Owner::Target(place)
+            }
+            None => Owner::Name(target),
+        }
     }
 
     /// A pod's name has no port: the record points to the name itself.
@@ -180,10 +203,7 @@ impl<'a, 'r> Writer<'a, 'r> {
     }
 
     fn has_srv(&self, port: u16, target: NameRef<'_>) -> bool {
-        self.reply.records().any(|r| {
-            let data = r.raw_data();
-            data.get(4..6) == Some(&port.to_be_bytes()) && data.get(6..) == Some(target.as_bytes())
-        })
+        self.reply.records().any(|r| r.raw_data().get(4..6) == Some(&port.to_be_bytes()) && leads_to(&r, target))
     }
 
     /// The address of one endpoint.
@@ -213,14 +233,13 @@ impl<'a, 'r> Writer<'a, 'r> {
     }
 }
 
-/// `name` as the owner of a record in the answer to `question`, as short as it can be.
-fn owner<'a>(name: NameRef<'a>, question: NameRef<'_>) -> Owner<'a> {
-    match question.below(name) {
-        Some(0) => Owner::Question,
-        Some(offset) => Owner::Suffix(offset),
-        None => Owner::Name(name),
-    }
+/// Whether a record is an SRV record with this target.
+fn leads_to(record: &Record<'_>, target: NameRef<'_>) -> bool {
+    record.rtype() == RecordType::SRV && record.raw_data().get(6..) == Some(target.as_bytes())
 }
+
+/// Records that are looked at for a target.
+const LOOKED_AT: usize = 16;
 
 /// Whether one of the ports asked for can stand in an SRV record.
 fn has_number(ports: Ports<'_>, all: &[Port]) -> bool {

@@ -2,6 +2,7 @@
 //! up where there are too many.
 
 use super::batch;
+use super::datagrams::Datagrams;
 use crate::waiting::Busy;
 use crate::worker::Current;
 use std::cell::RefCell;
@@ -10,15 +11,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 /// Replies that are kept (CoreDNS's value, `plugin/shed/setup.go`).
 const DEPTH: usize = 1024;
 
 /// The replies that wait for one socket, and the task that sends them while there are some.
 pub struct Backlog {
-    socket: Rc<UdpSocket>,
+    socket: Rc<Datagrams>,
     current: Current,
     late: RefCell<VecDeque<Reply>>,
     sending: Busy,
@@ -33,7 +32,7 @@ struct Reply {
 
 impl Backlog {
     /// Nothing waits.
-    pub fn new(socket: Rc<UdpSocket>, current: Current) -> Rc<Backlog> {
+    pub fn new(socket: Rc<Datagrams>, current: Current) -> Rc<Backlog> {
         Rc::new(Backlog { socket, current, late: RefCell::default(), sending: Busy::default() })
     }
 
@@ -61,13 +60,14 @@ impl Backlog {
 
     /// Sends what waits, the newest first.
     async fn send(self: Rc<Self>) {
-        while self.socket.writable().await.is_ok()
-            && let Some(reply) = self.newest()
-        {
-            let send = || batch::send_one(self.socket.as_fd(), &reply.octets, reply.to, reply.from);
-            match self.socket.try_io(Interest::WRITABLE, send) {
+        self.socket.room().await;
+        while let Some(reply) = self.newest() {
+            match batch::send_one(self.socket.as_fd(), &reply.octets, reply.to, reply.from) {
                 Ok(()) => (),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.put_back(reply),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.put_back(reply);
+                    self.socket.room().await;
+                }
                 Err(_) => self.dropped(),
             }
         }

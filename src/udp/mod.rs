@@ -2,6 +2,7 @@
 
 mod backlog;
 pub mod batch;
+mod datagrams;
 mod fair;
 mod outbox;
 
@@ -16,6 +17,7 @@ use api::task::Stop;
 use api::{Query, Transport};
 use backlog::Backlog;
 use batch::{BATCH, Batch, Datagram, Ready};
+use datagrams::Datagrams;
 use fair::Fairness;
 use outbox::Outbox;
 use std::io;
@@ -24,12 +26,10 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 /// One socket of a worker.
 pub struct UdpServer {
-    socket: Rc<UdpSocket>,
+    socket: Rc<Datagrams>,
     address: SocketAddr,
     current: Current,
     shared: Rc<Shared>,
@@ -77,7 +77,7 @@ impl UdpServer {
     /// The socket cannot be watched, or has no address.
     pub fn new(socket: std::net::UdpSocket, current: Current, shared: Rc<Shared>) -> io::Result<Rc<UdpServer>> {
         let address = socket.local_addr()?;
-        let (socket, busy) = (Rc::new(UdpSocket::from_std(socket)?), Busy::default());
+        let (socket, busy) = (Rc::new(Datagrams::watch(socket)?), Busy::default());
         let backlog = Backlog::new(socket.clone(), current.clone());
         let fairness = Fairness::new(socket.clone(), current.clone(), shared.clone());
         let outbox = Outbox::default();
@@ -93,7 +93,7 @@ impl UdpServer {
             let ready = tokio::select! {
                 biased;
                 () = self.outbox.some() => true,
-                _ = self.socket.readable() => false, // where it cannot be watched, reading it says so
+                _ = self.socket.arrived() => false, // a pending error has been fetched with this; what has come is read
                 () = &mut stopped => break,
             };
             let buffers = buffers.get_or_insert_with(Buffers::default);
@@ -147,7 +147,7 @@ impl UdpServer {
     fn receive(&self, batch: &mut Batch) -> usize {
         let mut n = 0;
         // Fewer datagrams than there is room for: the socket is empty now. Saying so spares the call that would find that out.
-        let read = self.socket.try_io(Interest::READABLE, || {
+        let read = self.socket.read(|| {
             n = batch.receive(self.socket.as_fd())?;
             if n < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
@@ -202,12 +202,11 @@ impl UdpServer {
     /// backlog in place of that (directive `shed`).
     async fn send(&self, mut send: impl FnMut() -> io::Result<bool>) -> bool {
         loop {
-            match self.socket.try_io(Interest::WRITABLE, &mut send) {
+            match send() {
                 Ok(true) => return true,
                 Ok(false) => (),
                 Err(_) if self.current.get().router.sheds() => return false,
-                Err(_) if self.socket.writable().await.is_err() => return true,
-                Err(_) => (),
+                Err(_) => self.socket.room().await,
             }
         }
     }

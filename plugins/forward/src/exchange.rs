@@ -11,6 +11,7 @@ use crate::policy::Order;
 use crate::upstream::{Fault, Proto, Upstream};
 use crate::{Forward, Protocol};
 use api::{Error, Query, Result};
+use smallvec::SmallVec;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -39,7 +40,8 @@ pub struct Exchange<'a> {
     /// When the present attempt has failed.
     silence: Instant,
     order: Order,
-    flights: Vec<Flight<'a>>,
+    /// One, as a rule: it needs no memory of its own.
+    flights: SmallVec<[Flight<'a>; 1]>,
     /// Upstreams that were sent it, by their places.
     asked: u128,
     /// Transmissions.
@@ -78,7 +80,7 @@ impl<'a> Exchange<'a> {
             resend: end,
             silence: begun + forward.read_timeout,
             order: forward.policy.order(&forward.upstreams, begun),
-            flights: Vec::with_capacity(2),
+            flights: SmallVec::new(),
             asked: 0,
             sent: 0,
             failed: 0,
@@ -96,7 +98,7 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// There is none; in the words of the last failure.
-    pub async fn run(mut self, q: &mut Query) -> Result {
+    pub async fn run(&mut self, q: &mut Query) -> Result {
         self.attempt(q, self.begun);
         self.look(q);
         let mut alarm = pin!(sleep_until(self.alarm().into()));

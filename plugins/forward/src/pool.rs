@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 pub const MAX_IN_FLIGHT: usize = 2048;
 /// Sockets that a thread opens before it uses one again: who wants to forge a reply has to guess among so many ports.
 const PORTS: usize = 512;
-/// Exchanges that a socket is good for, so that nobody has long to find its port out.
+/// Exchanges that a socket is good for, so that nobody has long to find its port out; where it has them sooner than within that
+/// time, the time counts.
 const MAX_EXCHANGES: u32 = 64;
+const SHORT: Duration = Duration::from_secs(1);
 /// Threads that keep sockets; others open one for each query.
 pub const THREADS: usize = 256;
 
@@ -198,7 +200,8 @@ impl Permit<'_> {
     pub fn give_back(&self, mut idle: Idle, now: Instant) {
         idle.used = now;
         idle.exchanges += 1;
-        let Some(shelf) = self.shelf.filter(|_| idle.exchanges < MAX_EXCHANGES) else { return };
+        let worn = idle.exchanges >= MAX_EXCHANGES && now.saturating_duration_since(idle.opened) >= SHORT;
+        let Some(shelf) = self.shelf.filter(|_| !worn) else { return };
         if self.pool.enters() {
             shelf.idle().push_back(idle);
         }
@@ -280,9 +283,11 @@ mod tests {
         }
         assert!(permit.take(now).is_some());
         assert!(permit.take(now).is_none(), "one is kept");
-        let worn = Idle { exchanges: MAX_EXCHANGES, ..socket(now) };
-        permit.give_back(worn, now);
-        assert!(!pool.has_idle(now));
+        let much_used = || Idle { exchanges: MAX_EXCHANGES, ..socket(now) };
+        permit.give_back(much_used(), now + SHORT);
+        assert!(!pool.has_idle(now), "worn");
+        permit.give_back(much_used(), now + SHORT / 2);
+        assert!(pool.has_idle(now), "nobody has had the time to find it");
         let more: Vec<_> = (1..MAX_IN_FLIGHT).map(|_| pool.permit().expect("free")).collect();
         assert!(pool.permit().is_none());
         drop(more);

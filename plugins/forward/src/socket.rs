@@ -4,18 +4,19 @@
 use crate::upstream::Fault;
 use api::wire::MAX_MESSAGE;
 use api::{Error, os_words};
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, Type};
 use std::cell::RefCell;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
 
 /// A socket that one query at a time is asked over.
 #[derive(Debug)]
 pub struct Socket {
-    io: UdpSocket,
+    /// Watched for what arrives and for errors only: the system would tell of each message that has left, too.
+    io: AsyncFd<socket2::Socket>,
     remote: SocketAddr,
 }
 
@@ -34,7 +35,11 @@ impl Socket {
             socket.bind(&SocketAddr::new(source, 0).into())?;
         }
         socket.connect(&remote.into())?;
-        Ok(Arc::new(Socket { io: UdpSocket::from_std(socket.into())?, remote }))
+        let told = Interest::READABLE | Interest::ERROR;
+        // SAFETY: the socket is open for as long as it lives, and always gives the same descriptor.
+        #[expect(unsafe_code, reason = "the runtime's only way to watch a socket for some events only")]
+        let io = unsafe { AsyncFd::register_with_interest(socket, told) }?;
+        Ok(Arc::new(Socket { io, remote }))
     }
 
     /// Sends a message. One for which the system has no room is lost, as it may be on its further way.
@@ -42,7 +47,7 @@ impl Socket {
     /// # Errors
     /// The system's.
     pub fn send(&self, message: &[u8]) -> Result<(), Fault> {
-        let send = || SockRef::from(&self.io).send(message);
+        let send = || self.io.get_ref().send(message);
         // What became of an earlier message (ICMP) is told first; it says nothing about this one.
         match send().or_else(|_| send()) {
             Err(e) if e.kind() != ErrorKind::WouldBlock => {
@@ -54,7 +59,7 @@ impl Socket {
 
     /// Forgets that something had arrived: it belonged to an earlier query.
     pub fn forget(&self) {
-        let _ = self.io.try_io(Interest::READABLE, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+        let _ = self.io.try_io(Interest::READABLE, |_| Err::<(), _>(ErrorKind::WouldBlock.into()));
     }
 
     /// Waits for a datagram.
@@ -63,7 +68,7 @@ impl Socket {
     /// The system's: the upstream's port is closed, for example.
     pub async fn receive(self: Arc<Self>) -> Result<Vec<u8>, Fault> {
         loop {
-            match DATAGRAM.with_borrow_mut(|buffer| self.io.try_recv(buffer).map(|n| buffer[..n].to_vec())) {
+            match self.io.try_io(Interest::READABLE, read) {
                 Ok(message) => return Ok(message),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.arrival().await.map_err(|e| self.fault(&e))?,
                 Err(e) => return Err(self.fault(&e)),
@@ -73,9 +78,10 @@ impl Socket {
 
     /// Waits until something can be read, or a pending error is there: a closed port (ICMP) leaves nothing to read.
     async fn arrival(&self) -> io::Result<()> {
-        if self.io.ready(Interest::READABLE | Interest::ERROR).await?.is_error() {
-            self.io.take_error()?.map_or(Ok(()), Err)?;
-            let _ = self.io.try_io(Interest::ERROR, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+        let mut ready = self.io.ready(Interest::READABLE | Interest::ERROR).await?;
+        if ready.ready().is_error() {
+            self.io.get_ref().take_error()?.map_or(Ok(()), Err)?;
+            ready.clear_ready_matching(Ready::ERROR);
         }
         Ok(())
     }
@@ -90,7 +96,13 @@ impl Socket {
     }
 
     fn error(&self, what: &str, words: &str) -> Error {
-        let local = self.io.local_addr().map_or_else(|_| String::new(), |a| a.to_string());
+        let local = self.io.get_ref().local_addr().ok().and_then(|a| a.as_socket());
+        let local = local.map_or_else(String::new, |a| a.to_string());
         Error::msg(format!("{what} udp {local}->{}: {words}", self.remote))
     }
+}
+
+/// Reads one datagram.
+fn read(mut socket: &socket2::Socket) -> io::Result<Vec<u8>> {
+    DATAGRAM.with_borrow_mut(|buffer| socket.read(buffer).map(|n| buffer[..n].to_vec()))
 }

@@ -9,6 +9,7 @@ mod filter;
 mod shares;
 
 use super::batch::{self, BATCH, Batch};
+use super::datagrams::Datagrams;
 use crate::clients::Client;
 use crate::worker::{Current, Shared};
 use shares::{Thinned, Watch};
@@ -17,7 +18,6 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
-use tokio::net::UdpSocket;
 
 /// Full batches in succession after which a look is taken at what was lost.
 const LOOK: u32 = 16;
@@ -28,7 +28,7 @@ const SAY: Duration = Duration::from_secs(60);
 
 /// Watches over one socket.
 pub struct Fairness {
-    socket: Rc<UdpSocket>,
+    socket: Rc<Datagrams>,
     current: Current,
     shared: Rc<Shared>,
     /// Whether batches are looked at that are not full: a few were, or there is a watch.
@@ -46,7 +46,7 @@ pub struct Fairness {
 
 impl Fairness {
     /// All is well.
-    pub fn new(socket: Rc<UdpSocket>, current: Current, shared: Rc<Shared>) -> Rc<Fairness> {
+    pub fn new(socket: Rc<Datagrams>, current: Current, shared: Rc<Shared>) -> Rc<Fairness> {
         Rc::new(Fairness {
             socket,
             current,

@@ -103,8 +103,8 @@ impl Exchange<'_> {
     }
 
     /// The end without a reply that stands.
-    pub(super) fn give_up(self, q: &mut Query) -> Result {
-        if let Some((id, message)) = self.spare {
+    pub(super) fn give_up(&mut self, q: &mut Query) -> Result {
+        if let Some((id, message)) = self.spare.take() {
             message::take_reply(q, id, &message);
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl Exchange<'_> {
             .map(|place| &*upstreams[place].target.label)
             .collect();
         let asked = asked.join(" ");
-        match self.last {
+        match self.last.take() {
             // The line about a certificate is recorded to its end.
             Some(error) if error.to_string().starts_with(REFUSED) => {
                 Err(error.with_info(InfoCode::NETWORK_ERROR).with_extra_text(asked))

@@ -93,7 +93,7 @@ mod tests {
             datagrams.arrived().await.expect("no error");
             assert_eq!(receive(&datagrams).expect("read"), n);
         }
-        assert_eq!(receive(&datagrams).expect_err("nothing more").kind(), ErrorKind::WouldBlock);
+        assert_eq!(receive(&datagrams).expect_err("nothing more").kind(), io::ErrorKind::WouldBlock);
         let more = tokio::time::timeout(Duration::from_millis(50), datagrams.arrived()).await;
         assert!(more.is_err(), "it waits");
     }

@@ -1,7 +1,7 @@
 //! Replies that the system did not take at once, in blocks with the directive `shed`: the newest goes first, the oldest is given
 //! up where there are too many.
 
-use super::batch;
+use super::batch::{self, Ready};
 use super::datagrams::Datagrams;
 use crate::waiting::Busy;
 use crate::worker::Current;
@@ -23,11 +23,17 @@ pub struct Backlog {
     sending: Busy,
 }
 
-/// A reply with its way.
+/// A reply with its way; see [`Ready`].
 struct Reply {
     octets: Box<[u8]>,
     to: SocketAddr,
-    from: Option<IpAddr>,
+    local: Option<IpAddr>,
+}
+
+impl From<Ready<'_>> for Reply {
+    fn from(Ready { octets, to, local }: Ready<'_>) -> Reply {
+        Reply { octets: octets.into(), to, local }
+    }
 }
 
 impl Backlog {
@@ -41,10 +47,10 @@ impl Backlog {
         self.late.borrow().len() >= DEPTH
     }
 
-    /// Keeps a reply to `to` until the socket, bound to all addresses or to `from`, takes it.
+    /// Keeps a reply until the socket takes it.
     #[cold]
-    pub fn push(self: &Rc<Self>, octets: &[u8], to: SocketAddr, from: Option<IpAddr>) {
-        if keep(&mut self.late.borrow_mut(), Reply { octets: octets.into(), to, from }).is_some() {
+    pub fn push(self: &Rc<Self>, reply: Ready<'_>) {
+        if keep(&mut self.late.borrow_mut(), reply.into()).is_some() {
             self.dropped();
         }
         if self.sending.number() == 0 {
@@ -62,7 +68,8 @@ impl Backlog {
     async fn send(self: Rc<Self>) {
         self.socket.room().await;
         while let Some(reply) = self.newest() {
-            match batch::send_one(self.socket.as_fd(), &reply.octets, reply.to, reply.from) {
+            let ready = Ready { octets: &reply.octets, to: reply.to, local: reply.local };
+            match batch::send_one(self.socket.as_fd(), ready) {
                 Ok(()) => (),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.put_back(reply);
@@ -103,8 +110,8 @@ mod tests {
 
     #[test]
     fn the_newest_goes_first_and_the_oldest_makes_room() {
-        let reply =
-            |n: usize| Reply { octets: n.to_be_bytes().into(), to: SocketAddr::from(([127, 0, 0, 1], 53)), from: None };
+        let to = SocketAddr::from(([127, 0, 0, 1], 53));
+        let reply = |n: usize| Reply { octets: n.to_be_bytes().into(), to, local: None };
         let mut late = VecDeque::new();
         assert!((0..DEPTH).all(|n| keep(&mut late, reply(n)).is_none()));
         let given_up = keep(&mut late, reply(DEPTH)).expect("one too many");

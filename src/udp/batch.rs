@@ -231,12 +231,12 @@ impl Batch {
     }
 }
 
-/// Sends one datagram, from `local` where that is given.
+/// Sends one reply.
 ///
 /// # Errors
 /// Those of `sendmsg`.
-pub fn send_one(socket: BorrowedFd<'_>, octets: &[u8], peer: SocketAddr, local: Option<IpAddr>) -> io::Result<()> {
-    let peer = socket2::SockAddr::from(peer);
+pub fn send_one(socket: BorrowedFd<'_>, Ready { octets, to, local }: Ready<'_>) -> io::Result<()> {
+    let peer = socket2::SockAddr::from(to);
     let mut vector = libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
     let mut control = Control([0; CONTROL]);
     // SAFETY: all-zero octets are a valid message header.
@@ -438,7 +438,8 @@ mod tests {
         let server = UdpSocket::bind("0.0.0.0:0").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let from: IpAddr = "127.0.0.9".parse().unwrap();
-        send_one(server.as_fd(), b"x", client.local_addr().unwrap(), Some(from)).unwrap();
+        let reply = Ready { octets: b"x", to: client.local_addr().unwrap(), local: Some(from) };
+        send_one(server.as_fd(), reply).unwrap();
         assert_eq!(client.recv_from(&mut [0; 9]).unwrap().1.ip(), from);
     }
 

@@ -177,7 +177,7 @@ impl UdpServer {
         };
         if !self.send(send).await {
             let late = (from..n).filter_map(|i| Some((reply(i)?, batch.datagram(i)?)));
-            late.for_each(|(octets, to)| self.backlog.push(octets, to.peer, to.local));
+            late.for_each(|(octets, d)| self.backlog.push(Ready { octets, to: d.peer, local: d.local }));
         }
         octets.shrink_to(KEPT);
     }
@@ -192,8 +192,7 @@ impl UdpServer {
             Ok(from >= ready.len())
         };
         if !self.send(send).await {
-            let late = ready[from..].iter().map(|q| self.ready(q));
-            late.for_each(|reply| self.backlog.push(reply.octets, reply.to, reply.local));
+            ready[from..].iter().for_each(|q| self.backlog.push(self.ready(q)));
         }
         ready.drain(..).for_each(|q| self.done(q));
     }

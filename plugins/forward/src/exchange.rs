@@ -186,13 +186,14 @@ impl<'a> Exchange<'a> {
         self.launch_as(q, upstream, (proto, plain), now)
     }
 
-    /// The same without OPT.
-    fn launch_plain(&mut self, q: &mut Query, upstream: &'a Upstream, proto: Proto, now: Instant) -> bool {
-        self.launch_as(q, upstream, (proto, true), now)
-    }
-
-    fn launch_as(&mut self, q: &mut Query, upstream: &'a Upstream, how: (Proto, bool), now: Instant) -> bool {
-        let (proto, plain) = how;
+    /// The same, `plain` without OPT.
+    fn launch_as(
+        &mut self,
+        q: &mut Query,
+        upstream: &'a Upstream,
+        (proto, plain): (Proto, bool),
+        now: Instant,
+    ) -> bool {
         q.describe("forward/upstream", || upstream.target.label.clone());
         let place = self.forward.upstreams.iter().position(|other| std::ptr::eq(&**other, upstream));
         self.asked |= place.and_then(|place| 1_u128.checked_shl(place as u32)).unwrap_or(0);
@@ -315,10 +316,9 @@ impl<'a> Exchange<'a> {
         let datagrams = self.flights.iter_mut().filter(|flight| flight.may_be_lost());
         let Some(flight) = datagrams.min_by_key(|flight| flight.sent) else { return };
         let upstream = flight.upstream;
+        let _ = flight.send(q); // that it fails is told by what is received
         self.sent += 1;
         self.resend = now + self.patience(upstream);
-        // That it fails is told by what is received.
-        let _ = self.flights.iter_mut().find(|f| std::ptr::eq(f.upstream, upstream)).map(|f| f.send(q));
     }
 
     /// Nothing has come for as long as an attempt may take.

@@ -53,7 +53,7 @@ impl Exchange<'_> {
         flight.answered(now);
         if q.edns.is_some() {
             if !form.plain && cannot_read_edns(q, rcode) {
-                return !self.launch_plain(q, upstream, form.proto, now);
+                return !self.launch_as(q, upstream, (form.proto, true), now);
             }
             upstream.note_edns(q.reply.opt().is_some(), form.plain && !cannot_read_edns(q, rcode), now);
         }

@@ -3,7 +3,7 @@
 use api::query::Question;
 use api::reply::Again;
 use api::wire::{self, HEADER, flag};
-use api::{Class, NameRef, Owner, RecordType, Reply, Section};
+use api::{Class, NameRef, Owner, Record, RecordType, Reply, Section};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -15,10 +15,7 @@ pub fn take_over(message: &[u8]) {
     }
     read(&reply);
     let _kind = reply.kind(|| Duration::from_secs(1_700_000_000));
-    if reply.records().len() > 1 {
-        let last = reply.records().len() - 1;
-        let _swapped = reply.swap(0, last);
-    }
+    turn_around(&mut reply);
     reply.map_ttls(|_, ttl| ttl.min(30));
     let stored = reply.store().expect("there is a message");
     let question = question(message);
@@ -35,6 +32,25 @@ pub fn take_over(message: &[u8]) {
     }
     let octets = reply.bytes().to_vec();
     Reply::default().adopt(&octets).expect("what we write can be read");
+}
+
+/// Turns the order of each section around. Each record has to be what it was.
+fn turn_around(reply: &mut Reply) {
+    let shown = |reply: &Reply| -> Vec<_> { reply.records().map(|r| (r.section(), whole(&r))).collect() };
+    let before = shown(reply);
+    let mut order: Vec<u16> = (0..before.len() as u16).rev().collect();
+    order.sort_by_key(|&place| before[usize::from(place)].0);
+    reply.reorder(&order);
+    let after = shown(reply);
+    assert!(after.iter().zip(&order).all(|(r, &place)| *r == before[usize::from(place)]), "{before:?} {after:?}");
+}
+
+/// Owner, type, class, TTL and data, without compression.
+fn whole(r: &Record<'_>) -> (Vec<u8>, RecordType, Class, u32, Vec<u8>) {
+    let (mut owner, mut data) = (Vec::new(), Vec::new());
+    r.read_owner(&mut owner);
+    r.read_data(&mut data);
+    (owner, r.rtype(), r.class(), r.ttl(), data)
 }
 
 /// The question of `message` in other letters, if it can be read.

@@ -1,6 +1,7 @@
 //! Upstreams over HTTPS that are played by the tests.
 
-use crate::tls_tests::{Secured, ask, chain};
+use crate::tests::chain;
+use crate::tls_tests::{Secured, ask};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;

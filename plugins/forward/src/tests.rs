@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 /// The chain that `lines` make, which are those of the directive.
-fn chain(lines: &str) -> Result<Chain, String> {
+pub fn chain(lines: &str) -> Result<Chain, String> {
     links(lines, Carry::default()).map(|(links, _)| Chain::new(links, Panics::End))
 }
 
@@ -31,13 +31,14 @@ async fn ask(chain: &Chain, question: &str) -> String {
 }
 
 /// The reply of `q`, without what clients are told about the reason.
-fn said(q: &Query) -> String {
+pub fn said(q: &Query) -> String {
     let text = text(q);
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("info ")).collect();
     lines.join("\n")
 }
 
-async fn asked(chain: &Chain, mut q: Query) -> Query {
+/// A query that the chain has answered.
+pub async fn asked(chain: &Chain, mut q: Query) -> Query {
     if let Run::Wait(at) = chain.run(&mut q) {
         assert_eq!(chain.finish(&mut q, at).await, Run::Done);
     }

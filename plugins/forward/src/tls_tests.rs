@@ -1,9 +1,8 @@
 //! Upstreams over TLS that are played by the tests.
 
-use crate::PLUGIN;
-use api::task::Carry;
-use api::test::{links, query, text, world};
-use api::{Chain, Clock, Panics, Query, Run};
+use crate::tests::{self, chain, said};
+use api::test::query;
+use api::{Chain, Query};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -80,29 +79,13 @@ impl Secured {
     }
 }
 
-/// The chain that `lines` make.
-pub fn chain(lines: &str) -> Result<Chain, String> {
-    links(&PLUGIN, lines, &world(Clock::system(), Carry::default())).map(|links| Chain::new(links, Panics::End))
-}
-
 /// What the chain answers to `question`.
 pub async fn ask(chain: &Chain, question: &str) -> String {
     said(&asked(chain, question).await)
 }
 
-fn said(q: &Query) -> String {
-    let text = text(q);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("info ")).collect();
-    lines.join("\n")
-}
-
 async fn asked(chain: &Chain, question: &str) -> Query {
-    let mut q = query(question);
-    if let Run::Wait(at) = chain.run(&mut q) {
-        let done = timeout(Duration::from_secs(5), chain.finish(&mut q, at)).await.expect("in time");
-        assert_eq!(done, Run::Done);
-    }
-    q
+    timeout(Duration::from_secs(5), tests::asked(chain, query(question))).await.expect("in time")
 }
 
 /// Answers one query with its own octets, as a reply.

@@ -177,8 +177,8 @@ fn serve(
     let (tcp, listener) = (TcpServer::new(current.clone(), shared.clone()), TcpListener::from_std(sockets.tcp)?);
     let mut serving = vec![tokio::task::spawn_local(tcp.serve(listener, stop.listen()))];
     for udp in sockets.udp {
-        let udp = UdpServer::new(udp, current.clone(), shared.clone())?;
-        serving.push(tokio::task::spawn_local(udp.serve(stop.listen())));
+        let udp = UdpServer::serve(udp, current.clone(), shared.clone(), stop.listen())?;
+        serving.push(tokio::task::spawn_local(udp));
     }
     Ok((stop, serving))
 }

@@ -1,50 +1,35 @@
-//! A datagram socket that is watched for what arrives.
+//! A datagram socket, and who tells when something arrives there.
 //!
 //! The runtime's own UDP sockets are watched for room to send as well. The system then tells of each datagram that has left, too,
 //! and a worker that has little to do is woken twice for each query.
 
+use super::batch::{BATCH, Batch};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// How long room to send is waited for where it cannot be watched.
+/// How long something is waited for where it cannot be watched.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Datagrams at once from which on there are many, and it is simpler to look for more than to be told.
+const MANY: usize = BATCH / 2;
 
-/// A datagram socket, in the runtime that it was made on.
+/// A datagram socket that does not block.
 #[derive(Debug)]
-pub struct Datagrams(AsyncFd<OwnedFd>);
+pub struct Datagrams(OwnedFd);
 
 impl Datagrams {
-    /// Watches `socket`, which does not block, in the runtime of this thread.
-    ///
-    /// # Errors
-    /// The system cannot watch it.
-    pub fn watch(socket: impl Into<OwnedFd>) -> io::Result<Datagrams> {
-        watch(socket.into(), Interest::READABLE).map(Datagrams)
-    }
-
-    /// Waits until something can be read: a datagram or a pending error.
-    ///
-    /// # Errors
-    /// It cannot be watched any more.
-    pub async fn arrived(&self) -> io::Result<()> {
-        self.0.readable().await.map(drop)
-    }
-
-    /// Reads where something has arrived. What `read` returns; where that is [`io::ErrorKind::WouldBlock`], [`Datagrams::arrived`] waits
-    /// for what comes from now on.
-    ///
-    /// # Errors
-    /// Those of `read`; [`io::ErrorKind::WouldBlock`] where nothing has arrived.
-    pub fn read<T>(&self, read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.0.try_io(Interest::READABLE, |_| read())
+    /// The socket, which does not block.
+    pub fn new(socket: impl Into<OwnedFd>) -> Rc<Datagrams> {
+        Rc::new(Datagrams(socket.into()))
     }
 
     /// Waits until the system may have room for what it has just refused to send.
-    pub async fn room(&self) {
-        let watched = self.0.get_ref().try_clone().and_then(|socket| watch(socket, Interest::WRITABLE));
+    pub async fn room(self: &Rc<Self>) {
+        // A descriptor of its own, since another one may be watched already for what arrives.
+        let watched = self.0.try_clone().and_then(|socket| watch(Datagrams::new(socket), Interest::WRITABLE));
         let room = match &watched {
             Ok(socket) => socket.writable().await.is_ok(),
             Err(_) => false, // too many open files
@@ -61,9 +46,77 @@ impl AsFd for Datagrams {
     }
 }
 
+impl AsRawFd for Datagrams {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// What arrives at a socket.
+///
+/// At rest the runtime watches the socket. While many datagrams come, nobody does: a worker looks for more whenever its other work
+/// has had its turn, until there is nothing. For a socket that is watched, the system goes through those who wait for each datagram
+/// that has come and each that has left, some 90 ns every time.
+pub struct Arrivals {
+    socket: Rc<Datagrams>,
+    watched: Watched,
+}
+
+enum Watched {
+    /// The runtime tells when there is something.
+    Runtime(AsyncFd<Rc<Datagrams>>),
+    /// There was much the last time: there is more, or will be soon.
+    Nobody,
+    /// The system cannot watch it at the moment.
+    Unable,
+}
+
+impl Arrivals {
+    /// Watches `socket` in the runtime of this thread.
+    ///
+    /// # Errors
+    /// The system cannot watch it.
+    pub fn at(socket: Rc<Datagrams>) -> io::Result<Arrivals> {
+        let watched = Watched::Runtime(watch(socket.clone(), Interest::READABLE)?);
+        Ok(Arrivals { socket, watched })
+    }
+
+    /// Waits until it is time for [`Arrivals::receive`]: something has arrived, or a pending error, or may have.
+    pub async fn some(&self) {
+        match &self.watched {
+            Watched::Runtime(socket) => drop(socket.readable().await), // what is amiss, reading finds out
+            Watched::Nobody => tokio::task::yield_now().await,
+            Watched::Unable => tokio::time::sleep(PAUSE).await,
+        }
+    }
+
+    /// Receives a batch; returns how many datagrams it has. A pending error of the socket (an ICMP message, say) is fetched with this.
+    pub fn receive(&mut self, batch: &mut Batch) -> usize {
+        let Watched::Runtime(socket) = &self.watched else {
+            let n = batch.receive(self.socket.as_fd()).unwrap_or(0);
+            if n == 0 {
+                let watched = watch(self.socket.clone(), Interest::READABLE);
+                self.watched = watched.map_or(Watched::Unable, Watched::Runtime);
+            }
+            return n;
+        };
+        let mut n = 0;
+        // Fewer datagrams than there is room for: the socket is empty now. Saying so spares the call that would find that out.
+        let read = socket.try_io(Interest::READABLE, |socket| {
+            n = batch.receive(socket.as_fd())?;
+            if n < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        drop(read); // the next call reads on
+        if n >= MANY {
+            self.watched = Watched::Nobody;
+        }
+        n
+    }
+}
+
 #[expect(unsafe_code, reason = "the runtime's only way to watch a socket for some events only")]
-fn watch(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open for as long as it lives, and always gives the same descriptor.
+fn watch(socket: Rc<Datagrams>, interest: Interest) -> io::Result<AsyncFd<Rc<Datagrams>>> {
+    // SAFETY: a `Datagrams` is open for as long as it lives, and always gives the same descriptor.
     unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(Into::into)
 }
 
@@ -72,39 +125,83 @@ mod tests {
     use super::*;
     use std::net::UdpSocket;
 
-    fn pair() -> (Datagrams, UdpSocket) {
-        let [one, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port"));
-        let address = |socket: &UdpSocket| socket.local_addr().expect("an address");
-        one.connect(address(&other)).expect("connected");
-        other.connect(address(&one)).expect("connected");
-        one.set_nonblocking(true).expect("set");
-        (Datagrams::watch(one).expect("watched"), other)
+    struct Pair {
+        arrivals: Arrivals,
+        batch: Batch,
+        other: UdpSocket,
     }
 
-    fn receive(datagrams: &Datagrams) -> io::Result<usize> {
-        datagrams.read(|| rustix::io::read(datagrams, &mut [0; 16]).map_err(Into::into))
+    impl Pair {
+        fn new() -> Pair {
+            let [one, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port"));
+            let address = |socket: &UdpSocket| socket.local_addr().expect("an address");
+            one.connect(address(&other)).expect("connected");
+            other.connect(address(&one)).expect("connected");
+            one.set_nonblocking(true).expect("set");
+            let arrivals = Arrivals::at(Datagrams::new(one)).expect("watched");
+            Pair { arrivals, batch: Batch::default(), other }
+        }
+
+        /// Sends `n` datagrams to the socket.
+        fn send(&self, n: usize) {
+            (0..n).for_each(|_| assert_eq!(self.other.send(b"x").expect("sent"), 1));
+        }
+
+        async fn receive(&mut self) -> usize {
+            self.arrivals.some().await;
+            self.arrivals.receive(&mut self.batch)
+        }
+
+        /// Whether [`Arrivals::some`] waits, and does not only let others have their turn.
+        async fn waits(&self) -> bool {
+            tokio::time::timeout(Duration::from_millis(50), self.arrivals.some()).await.is_err()
+        }
     }
 
     #[tokio::test]
-    async fn what_arrives_is_read() {
-        let (datagrams, other) = pair();
+    async fn what_arrives_is_received() {
+        let mut pair = Pair::new();
         for n in 1..3 {
-            other.send(&[0; 3][..n]).expect("sent");
-            datagrams.arrived().await.expect("no error");
-            assert_eq!(receive(&datagrams).expect("read"), n);
+            pair.send(n);
+            assert_eq!(pair.receive().await, n);
+            assert!(pair.waits().await);
         }
-        assert_eq!(receive(&datagrams).expect_err("nothing more").kind(), io::ErrorKind::WouldBlock);
-        let more = tokio::time::timeout(Duration::from_millis(50), datagrams.arrived()).await;
-        assert!(more.is_err(), "it waits");
+        assert_eq!(pair.arrivals.receive(&mut pair.batch), 0);
+    }
+
+    #[tokio::test]
+    async fn nobody_watches_while_many_arrive() {
+        let mut pair = Pair::new();
+        pair.send(BATCH + 1);
+        assert_eq!(pair.receive().await, BATCH);
+        assert!(!pair.waits().await);
+        assert_eq!(pair.receive().await, 1);
+        pair.send(2);
+        assert_eq!(pair.receive().await, 2);
+        assert_eq!(pair.receive().await, 0);
+        assert!(pair.waits().await, "it is watched again");
+        pair.send(1);
+        assert_eq!(pair.receive().await, 1);
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_it_is_watched_again_is_told() {
+        let mut pair = Pair::new();
+        pair.send(BATCH);
+        assert_eq!(pair.receive().await, BATCH);
+        assert_eq!(pair.arrivals.receive(&mut pair.batch), 0);
+        pair.send(1);
+        let told = tokio::time::timeout(Duration::from_secs(5), pair.receive()).await;
+        assert_eq!(told, Ok(1));
     }
 
     #[tokio::test]
     async fn what_leaves_wakes_nobody() {
-        let (datagrams, other) = pair();
-        rustix::io::write(&datagrams, b"x").expect("sent");
-        other.recv(&mut [0]).expect("received");
-        let told = tokio::time::timeout(Duration::from_millis(50), datagrams.0.ready(Interest::READABLE)).await;
-        assert!(told.is_err());
-        tokio::time::timeout(Duration::from_secs(5), datagrams.room()).await.expect("there is room");
+        let pair = Pair::new();
+        let socket = pair.arrivals.socket.clone();
+        rustix::io::write(&socket, b"x").expect("sent");
+        pair.other.recv(&mut [0]).expect("received");
+        assert!(pair.waits().await);
+        tokio::time::timeout(Duration::from_secs(5), socket.room()).await.expect("there is room");
     }
 }

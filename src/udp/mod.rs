@@ -17,7 +17,7 @@ use api::task::Stop;
 use api::{Query, Transport};
 use backlog::Backlog;
 use batch::{BATCH, Batch, Datagram, Ready};
-use datagrams::Datagrams;
+use datagrams::{Arrivals, Datagrams};
 use fair::Fairness;
 use outbox::Outbox;
 use std::io;
@@ -71,21 +71,28 @@ impl Default for Buffers {
 }
 
 impl UdpServer {
-    /// Serves `socket`, which does not block.
+    /// Serves `socket`, which does not block: answers queries until `stop`; then what has reached the socket before. Ends when nothing
+    /// waits any more.
     ///
     /// # Errors
     /// The socket cannot be watched, or has no address.
-    pub fn new(socket: std::net::UdpSocket, current: Current, shared: Rc<Shared>) -> io::Result<Rc<UdpServer>> {
+    pub fn serve(
+        socket: std::net::UdpSocket,
+        current: Current,
+        shared: Rc<Shared>,
+        stop: Stop,
+    ) -> io::Result<impl Future<Output = ()>> {
         let address = socket.local_addr()?;
-        let (socket, busy) = (Rc::new(Datagrams::watch(socket)?), Busy::default());
+        let (socket, busy) = (Datagrams::new(socket), Busy::default());
+        let arrivals = Arrivals::at(socket.clone())?;
         let backlog = Backlog::new(socket.clone(), current.clone());
         let fairness = Fairness::new(socket.clone(), current.clone(), shared.clone());
         let outbox = Outbox::default();
-        Ok(Rc::new(UdpServer { socket, address, current, shared, busy, backlog, outbox, fairness }))
+        let server = Rc::new(UdpServer { socket, address, current, shared, busy, backlog, outbox, fairness });
+        Ok(server.run(arrivals, stop))
     }
 
-    /// Answers queries until `stop`; then what has reached the socket before. Ends when nothing waits any more.
-    pub async fn serve(self: Rc<Self>, mut stop: Stop) {
+    async fn run(self: Rc<Self>, mut arrivals: Arrivals, mut stop: Stop) {
         let (order, mut stopped) = (stop.clone(), std::pin::pin!(stop.stopped()));
         let mut buffers = None;
         let way_back: Rc<dyn Deliver> = self.clone();
@@ -93,7 +100,7 @@ impl UdpServer {
             let ready = tokio::select! {
                 biased;
                 () = self.outbox.some() => true,
-                _ = self.socket.arrived() => false, // a pending error has been fetched with this; what has come is read
+                () = arrivals.some() => false,
                 () = &mut stopped => break,
             };
             let buffers = buffers.get_or_insert_with(Buffers::default);
@@ -101,12 +108,9 @@ impl UdpServer {
                 self.send_ready(buffers).await;
                 continue;
             }
-            let n = self.receive(&mut buffers.batch);
+            let n = arrivals.receive(&mut buffers.batch);
             self.fairness.received(&buffers.batch, n);
             self.answer(buffers, n, &way_back).await;
-            if n == BATCH {
-                tokio::task::yield_now().await; // others of this worker have their turn
-            }
         }
         let buffers = buffers.get_or_insert_with(Buffers::default);
         if let Err(e) = sockets::take_out(&self.socket) {
@@ -142,18 +146,6 @@ impl UdpServer {
             }
             tokio::task::yield_now().await;
         }
-    }
-
-    fn receive(&self, batch: &mut Batch) -> usize {
-        let mut n = 0;
-        // Fewer datagrams than there is room for: the socket is empty now. Saying so spares the call that would find that out.
-        let read = self.socket.read(|| {
-            n = batch.receive(self.socket.as_fd())?;
-            if n < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        // A pending error of the socket (an ICMP message, say) has been fetched with this; the next call reads on.
-        drop(read);
-        n
     }
 
     async fn answer(&self, buffers: &mut Buffers, n: usize, way_back: &Rc<dyn Deliver>) {

@@ -6,6 +6,7 @@
 
 mod replies;
 
+use crate::alarms::Alarm;
 use crate::flight::Flight;
 use crate::policy::Order;
 use crate::upstream::{Fault, Proto, Upstream};
@@ -13,10 +14,8 @@ use crate::{Forward, Protocol};
 use api::{Error, Query, Result};
 use smallvec::SmallVec;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::time::{Sleep, sleep_until};
 
 /// How long a query is tried at all.
 const BUDGET: Duration = Duration::from_secs(5);
@@ -101,13 +100,10 @@ impl<'a> Exchange<'a> {
     pub async fn run(&mut self, q: &mut Query) -> Result {
         self.attempt(q, self.begun);
         self.look(q);
-        let mut alarm = pin!(sleep_until(self.alarm().into()));
+        let mut alarm = self.forward.alarms.at(self.alarm());
         while !self.is_over() {
-            let due = self.alarm().into();
-            if alarm.deadline() != due {
-                alarm.as_mut().reset(due);
-            }
-            let event = self.next(alarm.as_mut()).await;
+            alarm.set(self.alarm());
+            let event = self.next(&mut alarm).await;
             let now = self.forward.clock.now();
             match event {
                 Event::Arrived(place, Ok(message)) => {
@@ -122,14 +118,14 @@ impl<'a> Exchange<'a> {
         self.give_up(q)
     }
 
-    async fn next(&mut self, mut alarm: Pin<&mut Sleep>) -> Event {
+    async fn next(&mut self, alarm: &mut Alarm<'_>) -> Event {
         poll_fn(|cx| {
             for (place, flight) in self.flights.iter_mut().enumerate() {
                 if let Poll::Ready(arrived) = flight.poll(cx) {
                     return Poll::Ready(Event::Arrived(place, arrived));
                 }
             }
-            alarm.as_mut().poll(cx).map(|()| Event::Alarm)
+            alarm.poll(cx).map(|()| Event::Alarm)
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! DNS over HTTPS (RFC 8484): one HTTP/2 connection to an upstream on each thread, with a stream for each query.
 
 use crate::dial::{Config, Stream};
-use crate::pool::{THREADS, thread_number};
+use crate::threads::PerThread;
 use crate::upstream::{Fault, Method};
 use api::task::{Beside, beside};
 use api::wire::MAX_MESSAGE;
@@ -14,7 +14,7 @@ use h2::{Reason, RecvStream};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Request, Response, StatusCode};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ struct Shared {
     method: Method,
     /// `https://HOST:PORT/dns-query`.
     address: String,
-    threads: Box<[OnceLock<Slot>]>,
+    threads: PerThread<Slot>,
 }
 
 type Slot = Mutex<Option<Arc<Session>>>;
@@ -79,7 +79,7 @@ struct Failure {
 impl Https {
     /// No connection yet; `label` is `HOST:PORT`.
     pub fn new(config: Config, label: &str, method: Method) -> Https {
-        let threads = (0..THREADS).map(|_| OnceLock::new()).collect();
+        let threads = PerThread::default();
         let address = format!("https://{label}/dns-query");
         Https(Arc::new(Shared { config: Arc::new(config), method, address, threads }))
     }
@@ -96,7 +96,7 @@ impl Https {
 
     /// Closes connections that are kept no longer.
     pub fn sweep(&self, now: Instant) {
-        for thread in self.0.threads.iter().filter_map(OnceLock::get) {
+        for thread in self.0.threads.all() {
             locked(thread).take_if(|session| self.0.is_over(session, now));
         }
     }
@@ -105,8 +105,7 @@ impl Https {
 impl Shared {
     /// The connection of this thread, and whether it was there before.
     fn session(&self, alone: bool, now: Instant) -> Result<(Arc<Session>, bool), Fault> {
-        let slot = self.threads.get(thread_number()).filter(|_| !alone);
-        let Some(slot) = slot.map(|slot| slot.get_or_init(Mutex::default)) else {
+        let Some(slot) = self.threads.get().filter(|_| !alone) else {
             return self.open(now).map(|session| (session, false));
         };
         let mut slot = locked(slot);
@@ -120,14 +119,14 @@ impl Shared {
 
     /// Takes no more queries over a connection.
     fn forget(&self, session: &Arc<Session>) {
-        if let Some(slot) = self.threads.get(thread_number()).and_then(OnceLock::get) {
+        if let Some(slot) = self.threads.get() {
             locked(slot).take_if(|kept| Arc::ptr_eq(kept, session));
         }
     }
 
     /// Whether nothing has come over this thread's connection since then.
     fn is_silent(&self, since: Instant) -> Option<Arc<Session>> {
-        let slot = locked(self.threads.get(thread_number())?.get()?);
+        let slot = locked(self.threads.get()?);
         slot.as_ref().filter(|session| *locked(&session.used) <= since).cloned()
     }
 

@@ -5,6 +5,7 @@
 //! over UDP sockets that it has for itself (`flight`, `socket`). Idle sockets, and what is known of an upstream's speed, are kept by
 //! each worker for itself (`pool`, `pace`); only an upstream's health is shared (`health`).
 
+mod alarms;
 mod dial;
 mod drive;
 mod exchange;
@@ -33,12 +34,14 @@ mod stream_tests;
 mod target;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod tls;
 #[cfg(test)]
 mod tls_tests;
 mod together;
 mod upstream;
 
+use alarms::Alarms;
 use api::explain::InfoCode;
 use api::reply::Section;
 use api::{Clock, Error, Name, Plugin, PluginDef, Query, Rcode, Result, Step, Waiting};
@@ -109,6 +112,7 @@ struct Forward {
     next: Vec<Rcode>,
     /// The next stanza is asked when there is no answer.
     next_on_nodata: bool,
+    alarms: Alarms,
     clock: Clock,
     metrics: metrics::Directive,
 }

@@ -6,10 +6,11 @@
 use crate::pace::Pace;
 use crate::random;
 use crate::socket::Socket;
+use crate::threads::PerThread;
 use api::task::Beside;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Queries that one worker may have in flight to one upstream: each takes a socket.
@@ -20,8 +21,6 @@ const PORTS: usize = 512;
 /// time, the time counts.
 const MAX_EXCHANGES: u32 = 64;
 const SHORT: Duration = Duration::from_secs(1);
-/// Threads that keep sockets; others open one for each query.
-pub const THREADS: usize = 256;
 
 /// How long connections are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +37,8 @@ pub struct Keep {
 #[derive(Debug)]
 pub struct Pool {
     keep: Keep,
-    threads: Box<[OnceLock<Box<Shelf>>]>,
+    /// Threads without a shelf open a socket for each query.
+    shelves: PerThread<Shelf>,
     /// Idle sockets on all threads; only counted where there is a limit.
     idle: AtomicUsize,
 }
@@ -88,12 +88,12 @@ impl Idle {
 impl Pool {
     /// An empty pool.
     pub fn new(keep: Keep) -> Pool {
-        Pool { keep, threads: (0..THREADS).map(|_| OnceLock::new()).collect(), idle: AtomicUsize::new(0) }
+        Pool { keep, shelves: PerThread::default(), idle: AtomicUsize::new(0) }
     }
 
     /// Permission for one more query in flight; `None` where the thread has as many as it may have.
     pub fn permit(&self) -> Option<Permit<'_>> {
-        let shelf = self.shelf();
+        let shelf = self.shelves.get();
         let permit = Permit { pool: self, shelf };
         match shelf {
             Some(shelf) if shelf.in_flight.fetch_add(1, Relaxed) >= MAX_IN_FLIGHT => None,
@@ -103,35 +103,31 @@ impl Pool {
 
     /// How well the upstream has answered this thread; `None` for a thread without a place of its own.
     pub fn pace(&self) -> Option<&Pace> {
-        self.shelf().map(|shelf| &shelf.pace)
+        self.shelves.get().map(|shelf| &shelf.pace)
     }
 
     /// How well it has answered each thread.
     pub fn paces(&self) -> impl Iterator<Item = &Pace> {
-        self.threads.iter().filter_map(OnceLock::get).map(|shelf| &shelf.pace)
+        self.shelves.all().map(|shelf| &shelf.pace)
     }
 
     /// Lets a look at the upstream go on, in place of the one before.
     pub fn keep(&self, look: Beside) {
-        if let Some(shelf) = self.shelf() {
+        if let Some(shelf) = self.shelves.get() {
             *shelf.look.lock().unwrap_or_else(PoisonError::into_inner) = Some(look);
         }
-    }
-
-    fn shelf(&self) -> Option<&Shelf> {
-        self.threads.get(thread_number()).map(|t| &**t.get_or_init(Box::default))
     }
 
     /// Whether any thread has an idle socket; a thread that is just looking at its own counts as one without.
     pub fn has_idle(&self, now: Instant) -> bool {
         let fresh = |idle: &Idle| !self.is_over(idle, now);
         let has = |shelf: &Shelf| shelf.idle.try_lock().is_ok_and(|idle| idle.back().is_some_and(fresh));
-        self.threads.iter().filter_map(OnceLock::get).any(|shelf| has(shelf))
+        self.shelves.all().any(has)
     }
 
     /// Closes idle sockets that are kept no longer.
     pub fn sweep(&self, now: Instant) {
-        for shelf in self.threads.iter().filter_map(OnceLock::get) {
+        for shelf in self.shelves.all() {
             // Closed once the lock is free again.
             let mut closed = Vec::new();
             {
@@ -206,15 +202,6 @@ impl Permit<'_> {
             shelf.idle().push_back(idle);
         }
     }
-}
-
-/// The number of this thread among those that ask upstreams; never given again, for sockets die with their runtime.
-pub fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = NEXT.fetch_add(1, Relaxed);
-    }
-    NUMBER.with(|number| *number)
 }
 
 #[cfg(test)]

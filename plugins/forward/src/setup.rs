@@ -2,6 +2,7 @@
 
 mod advice;
 
+use crate::alarms::Alarms;
 use crate::health::Check;
 use crate::metrics::Directive;
 use crate::policy::Policy;
@@ -291,6 +292,7 @@ impl Stanza {
             failover: self.failover,
             next: if followed { self.next } else { Vec::new() },
             next_on_nodata: self.next_on_nodata && followed,
+            alarms: Alarms::new(setup.clock()),
             clock: setup.clock(),
             metrics: Directive::new(),
         })

@@ -5,12 +5,12 @@
 
 use crate::dial::Config;
 use crate::line::{End, Line, Ticket};
-use crate::pool::{THREADS, thread_number};
+use crate::threads::PerThread;
 use crate::upstream::Fault;
 use api::Error;
 use api::task::{Beside, Work, beside};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ pub struct Streams(Arc<Lines>);
 #[derive(Debug)]
 struct Lines {
     config: Arc<Config>,
-    threads: Box<[OnceLock<Mutex<Vec<Kept>>>]>,
+    threads: PerThread<Mutex<Vec<Kept>>>,
 }
 
 /// A connection, and its task, which ends with it.
@@ -60,8 +60,7 @@ pub struct Answer {
 impl Streams {
     /// No connections yet.
     pub fn new(config: Config) -> Streams {
-        let threads = (0..THREADS).map(|_| OnceLock::new()).collect();
-        Streams(Arc::new(Lines { config: Arc::new(config), threads }))
+        Streams(Arc::new(Lines { config: Arc::new(config), threads: PerThread::default() }))
     }
 
     /// Sends a whole message.
@@ -76,7 +75,7 @@ impl Streams {
 
     /// Closes connections that are kept no longer.
     pub fn sweep(&self, now: Instant) {
-        for thread in self.0.threads.iter().filter_map(OnceLock::get) {
+        for thread in self.0.threads.all() {
             locked(thread).retain(|kept| !kept.line.is_closed(now));
         }
     }
@@ -89,7 +88,7 @@ impl Lines {
             let (ticket, line) = self.open(query, now)?;
             return Ok((ticket, Some(Box::pin(line.run()))));
         }
-        let Some(thread) = self.threads.get(thread_number()).map(|t| t.get_or_init(Mutex::default)) else {
+        let Some(thread) = self.threads.get() else {
             return self.send(query, Choice::Own, now);
         };
         let mut lines = locked(thread);
@@ -126,7 +125,7 @@ impl Lines {
         let is_idle = |thread: &Mutex<Vec<Kept>>| {
             thread.try_lock().is_ok_and(|lines| lines.iter().any(|kept| kept.line.is_idle(now)))
         };
-        let hit = known || self.threads.iter().filter_map(OnceLock::get).any(is_idle);
+        let hit = known || self.threads.all().any(is_idle);
         let metrics = &self.config.metrics;
         (if hit { &metrics.hits } else { &metrics.misses })[self.config.proto() as usize].inc();
     }

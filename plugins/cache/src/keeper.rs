@@ -98,7 +98,9 @@ impl Keeper {
             self.store.table(Side::Denial).remove(&q.question, key);
         }
         if let Some(c) = counters {
-            c.evictions(side).add(evicted);
+            if evicted > 0 {
+                c.evictions(side).add(evicted);
+            }
             c.show_entries(&self.store);
         }
         true

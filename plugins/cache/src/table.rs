@@ -11,6 +11,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Places of a set: as many as leave a set one line of the CPU's cache.
 const PLACES: usize = 12;
+/// Places that a set gets memory for at once: a part of all.
+const MORE: usize = 4;
 /// Octets that an entry may have for each place of the capacity, on the average.
 const OCTETS_PER_PLACE: usize = 512;
 /// The smallest capacity of a table: CoreDNS's, which has 256 shards of at least 4.
@@ -99,7 +101,9 @@ impl Table {
                 self.account(0, entry.size());
                 self.len.fetch_add(1, Relaxed);
                 set.tags[entries.len()].store(tag(key), Relaxed);
-                entries.reserve_exact(1);
+                if entries.len() == entries.capacity() {
+                    entries.reserve_exact(MORE);
+                }
                 entries.push(entry);
                 drop(entries);
                 return self.shrink();

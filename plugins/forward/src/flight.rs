@@ -40,15 +40,12 @@ pub struct Form {
     pub plain: bool,
 }
 
-/// What comes from the upstream: a message, or why there is none.
-type Arriving = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
-
 /// How a query goes.
 enum Way {
     /// In datagrams, which may be lost.
-    Socket(Idle, Arriving),
+    Socket(Idle),
     /// Over a stream, which sees to it itself.
-    Stream(Answer),
+    Stream(Box<Answer>),
     /// Over HTTPS.
     Https(https::Answer),
 }
@@ -59,19 +56,15 @@ thread_local! {
 
 impl<'a> Flight<'a> {
     /// A query that goes over a socket; it is not sent yet.
-    pub fn over_socket(upstream: &'a Upstream, permit: Permit<'a>, idle: Idle, form: Form, now: Instant) -> Flight<'a> {
-        idle.socket.forget();
-        let arriving = Box::pin(idle.socket.clone().receive());
-        Flight {
-            upstream,
-            form,
-            sent: 0,
-            heard: false,
-            misled: None,
-            begun: now,
-            permit,
-            way: Way::Socket(idle, arriving),
-        }
+    pub fn over_socket(
+        upstream: &'a Upstream,
+        permit: Permit<'a>,
+        mut idle: Idle,
+        form: Form,
+        now: Instant,
+    ) -> Flight<'a> {
+        idle.arriving.set(idle.socket.clone().receive());
+        Flight { upstream, form, sent: 0, heard: false, misled: None, begun: now, permit, way: Way::Socket(idle) }
     }
 
     /// A query that was given to a stream, from where its answer comes.
@@ -82,7 +75,16 @@ impl<'a> Flight<'a> {
         form: Form,
         now: Instant,
     ) -> Flight<'a> {
-        Flight { upstream, form, sent: 1, heard: false, misled: None, begun: now, permit, way: Way::Stream(answer) }
+        Flight {
+            upstream,
+            form,
+            sent: 1,
+            heard: false,
+            misled: None,
+            begun: now,
+            permit,
+            way: Way::Stream(Box::new(answer)),
+        }
     }
 
     /// A query that was given to a connection for HTTPS.
@@ -101,7 +103,7 @@ impl<'a> Flight<'a> {
     /// # Errors
     /// It cannot be sent.
     pub fn send(&mut self, q: &Query) -> Result<(), Fault> {
-        let Way::Socket(idle, _) = &self.way else { return Ok(()) };
+        let Way::Socket(idle) = &self.way else { return Ok(()) };
         self.sent += 1;
         OUT.with_borrow_mut(|out| {
             message::write_query(q, self.form.id, self.form.plain, out);
@@ -111,14 +113,14 @@ impl<'a> Flight<'a> {
 
     /// Whether it goes in datagrams.
     pub fn is_datagram(&self) -> bool {
-        matches!(self.way, Way::Socket(..))
+        matches!(self.way, Way::Socket(_))
     }
 
     /// The next message, or why there will be none.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
         match &mut self.way {
-            Way::Socket(_, arriving) => arriving.as_mut().poll(cx),
-            Way::Stream(answer) => Pin::new(answer).poll(cx),
+            Way::Socket(idle) => idle.arriving.poll(cx),
+            Way::Stream(answer) => Pin::new(&mut **answer).poll(cx),
             Way::Https(answer) => Pin::new(answer).poll(cx),
         }
     }
@@ -126,8 +128,8 @@ impl<'a> Flight<'a> {
     /// Waits on, as what has come is no reply to it; `false` where nothing more can come.
     pub fn wait_on(&mut self) -> bool {
         self.heard = true;
-        if let Way::Socket(idle, arriving) = &mut self.way {
-            *arriving = Box::pin(idle.socket.clone().receive());
+        if let Way::Socket(idle) = &mut self.way {
+            idle.arriving.set(idle.socket.clone().receive_more());
         }
         self.is_datagram()
     }
@@ -139,8 +141,7 @@ impl<'a> Flight<'a> {
 
     /// Its reply has come: the socket is free for another query.
     pub fn answered(self, now: Instant) {
-        if let Way::Socket(idle, arriving) = self.way {
-            drop(arriving);
+        if let Way::Socket(idle) = self.way {
             self.permit.give_back(idle, now);
         }
     }
@@ -153,7 +154,7 @@ impl<'a> Flight<'a> {
     /// What the end of the wait for its reply is called.
     pub fn timed_out(&self) -> Error {
         match &self.way {
-            Way::Socket(idle, _) => idle.socket.timed_out(),
+            Way::Socket(idle) => idle.socket.timed_out(),
             Way::Stream(answer) => answer.timed_out(),
             Way::Https(answer) => answer.timed_out(),
         }

@@ -7,11 +7,13 @@ use crate::pace::Pace;
 use crate::random;
 use crate::socket::Socket;
 use crate::threads::PerThread;
+use crate::upstream::Fault;
 use api::task::Beside;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio_util::sync::ReusableBoxFuture;
 
 /// Queries that one worker may have in flight to one upstream: each takes a socket.
 pub const MAX_IN_FLIGHT: usize = 2048;
@@ -58,8 +60,11 @@ struct Shelf {
 pub struct Idle {
     /// The socket.
     pub socket: Arc<Socket>,
+    /// What comes over it; for one query after the other, each of which sets it anew.
+    pub arriving: ReusableBoxFuture<'static, Result<Vec<u8>, Fault>>,
     opened: Instant,
-    used: Instant,
+    /// How long it is kept, once it has been given back.
+    until: Instant,
     exchanges: u32,
 }
 
@@ -81,7 +86,13 @@ impl Drop for Permit<'_> {
 impl Idle {
     /// A socket that has just been opened.
     pub fn new(socket: Arc<Socket>, now: Instant) -> Idle {
-        Idle { socket, opened: now, used: now, exchanges: 0 }
+        let arriving = ReusableBoxFuture::new(socket.clone().receive());
+        Idle { socket, arriving, opened: now, until: now, exchanges: 0 }
+    }
+
+    /// Whether it has been kept for long enough.
+    fn is_over(&self, now: Instant) -> bool {
+        now > self.until
     }
 }
 
@@ -120,7 +131,7 @@ impl Pool {
 
     /// Whether any thread has an idle socket; a thread that is just looking at its own counts as one without.
     pub fn has_idle(&self, now: Instant) -> bool {
-        let fresh = |idle: &Idle| !self.is_over(idle, now);
+        let fresh = |idle: &Idle| !idle.is_over(now);
         let has = |shelf: &Shelf| shelf.idle.try_lock().is_ok_and(|idle| idle.back().is_some_and(fresh));
         self.shelves.all().any(has)
     }
@@ -132,7 +143,7 @@ impl Pool {
             let mut closed = Vec::new();
             {
                 let mut idle = shelf.idle();
-                let (old, fresh): (VecDeque<_>, _) = idle.drain(..).partition(|i| self.is_over(i, now));
+                let (old, fresh): (VecDeque<_>, _) = idle.drain(..).partition(|i| i.is_over(now));
                 *idle = fresh;
                 closed.extend(old);
             }
@@ -140,9 +151,10 @@ impl Pool {
         }
     }
 
-    fn is_over(&self, idle: &Idle, now: Instant) -> bool {
-        let since = |then| now.saturating_duration_since(then);
-        since(idle.used) > self.keep.expire || self.keep.max_age.is_some_and(|age| since(idle.opened) > age)
+    /// How long a socket is kept that was opened then and is used no longer from now on.
+    fn until(&self, opened: Instant, now: Instant) -> Instant {
+        let until = now + self.keep.expire;
+        self.keep.max_age.map_or(until, |age| until.min(opened + age))
     }
 
     /// An idle socket more; `false` where there are as many as there may be.
@@ -175,7 +187,7 @@ impl Permit<'_> {
     pub fn take(&self, now: Instant) -> Option<Idle> {
         let shelf = self.shelf?;
         let mut idle = shelf.idle();
-        while idle.front().is_some_and(|oldest| self.pool.is_over(oldest, now)) {
+        while idle.front().is_some_and(|oldest| oldest.is_over(now)) {
             idle.pop_front();
             self.pool.left();
         }
@@ -185,7 +197,7 @@ impl Permit<'_> {
             return None;
         }
         let place = random::below(idle.len());
-        let taken = idle.swap_remove_front(place).filter(|taken| !self.pool.is_over(taken, now));
+        let taken = idle.swap_remove_front(place).filter(|taken| !taken.is_over(now));
         if taken.is_some() {
             self.pool.left();
         }
@@ -194,7 +206,7 @@ impl Permit<'_> {
 
     /// Keeps a socket for later, unless it has served its time.
     pub fn give_back(&self, mut idle: Idle, now: Instant) {
-        idle.used = now;
+        idle.until = self.pool.until(idle.opened, now);
         idle.exchanges += 1;
         let worn = idle.exchanges >= MAX_EXCHANGES && now.saturating_duration_since(idle.opened) >= SHORT;
         let Some(shelf) = self.shelf.filter(|_| !worn) else { return };

@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{Interest, Ready};
 
 /// A socket that one query at a time is asked over.
 #[derive(Debug)]
@@ -57,33 +57,46 @@ impl Socket {
         }
     }
 
-    /// Forgets that something had arrived: it belonged to an earlier query.
-    pub fn forget(&self) {
-        let _ = self.io.try_io(Interest::READABLE, |_| Err::<(), _>(ErrorKind::WouldBlock.into()));
-    }
-
     /// Waits for a datagram.
     ///
     /// # Errors
     /// The system's: the upstream's port is closed, for example.
     pub async fn receive(self: Arc<Self>) -> Result<Vec<u8>, Fault> {
         loop {
-            match self.io.try_io(Interest::READABLE, read) {
-                Ok(message) => return Ok(message),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => self.arrival().await.map_err(|e| self.fault(&e))?,
-                Err(e) => return Err(self.fault(&e)),
+            self.arrival().await.map_err(|e| self.fault(&e))?;
+            if let Some(received) = self.read() {
+                return received;
             }
         }
     }
 
-    /// Waits until something can be read, or a pending error is there: a closed port (ICMP) leaves nothing to read.
+    /// The same where something has been received that was of no use: more may have arrived with it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn receive_more(self: Arc<Self>) -> Result<Vec<u8>, Fault> {
+        match self.read() {
+            Some(received) => received,
+            None => self.receive().await,
+        }
+    }
+
+    /// Waits until something has arrived, or a pending error is there: a closed port (ICMP) leaves nothing to read.
     async fn arrival(&self) -> io::Result<()> {
         let mut ready = self.io.ready(Interest::READABLE | Interest::ERROR).await?;
-        if ready.ready().is_error() {
-            self.io.get_ref().take_error()?.map_or(Ok(()), Err)?;
-            ready.clear_ready_matching(Ready::ERROR);
+        let failed = ready.ready().is_error();
+        // Before it is read: then what comes from now on is told anew. As a rule that is nothing, and no read has to find that out.
+        ready.clear_ready();
+        if failed { self.io.get_ref().take_error()?.map_or(Ok(()), Err) } else { Ok(()) }
+    }
+
+    /// Reads one datagram, if there is one.
+    fn read(&self) -> Option<Result<Vec<u8>, Fault>> {
+        let read = DATAGRAM.with_borrow_mut(|buffer| self.io.get_ref().read(buffer).map(|n| buffer[..n].to_vec()));
+        match read {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+            read => Some(read.map_err(|e| self.fault(&e))),
         }
-        Ok(())
     }
 
     /// What a time-out while waiting for a reply is called.
@@ -100,9 +113,4 @@ impl Socket {
         let local = local.map_or_else(String::new, |a| a.to_string());
         Error::msg(format!("{what} udp {local}->{}: {words}", self.remote))
     }
-}
-
-/// Reads one datagram.
-fn read(mut socket: &socket2::Socket) -> io::Result<Vec<u8>> {
-    DATAGRAM.with_borrow_mut(|buffer| socket.read(buffer).map(|n| buffer[..n].to_vec()))
 }

@@ -311,12 +311,11 @@ impl Upstream {
             Proto::Udp => {
                 let socket = self.open().map_err(Fault::Failed)?;
                 socket.send(&query)?;
-                loop {
-                    let message = socket.clone().receive().await?;
-                    if message::is_sign_of_life(id, &message) {
-                        return Ok(message);
-                    }
+                let mut message = socket.clone().receive().await?;
+                while !message::is_sign_of_life(id, &message) {
+                    message = socket.clone().receive_more().await?;
                 }
+                Ok(message)
             }
             Proto::Tcp | Proto::Tls if alone => self.streams.ask_alone(query, now).await,
             Proto::Tcp | Proto::Tls => self.streams.ask(query, now).await,

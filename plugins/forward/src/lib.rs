@@ -157,7 +157,7 @@ impl Forward {
 
     async fn forward(&self, q: &mut Query) -> Result<Step> {
         let _place = self.enter()?;
-        match Key::of(q) {
+        match self.together.key(q) {
             Some(key) => self.ask_together(q, &key).await?,
             None => self.ask(q, self.clock.now()).await?,
         }

@@ -117,13 +117,18 @@ fn judge(q: &Query, id: u16, message: &[u8]) -> Verdict {
     if word(2) & flag::QR == 0 || word(4) != 1 {
         return Verdict::Wrong;
     }
-    let Some(name) = NameRef::read(&message[HEADER..]) else { return Verdict::Foreign };
-    let end = HEADER + name.as_bytes().len();
-    let same = message.len() >= end + 4
-        && word(end) == q.question.rtype.0
-        && word(end + 2) == q.question.class.0
-        && name.eq_ignore_case(q.question.original());
-    if same { Verdict::Reply } else { Verdict::Wrong }
+    let (asked, end) = (q.question.original().as_bytes(), HEADER + q.question.original().as_bytes().len());
+    // Lengths of labels have no case.
+    let same = message.get(HEADER..end).is_some_and(|name| name == asked || name.eq_ignore_ascii_case(asked))
+        && message.len() >= end + 4
+        && (word(end), word(end + 2)) == (q.question.rtype.0, q.question.class.0);
+    if same {
+        Verdict::Reply
+    } else if NameRef::read(&message[HEADER..]).is_some() {
+        Verdict::Wrong
+    } else {
+        Verdict::Foreign
+    }
 }
 
 /// The response code in a message's header.

@@ -4,9 +4,11 @@ use api::explain::InfoCode;
 use api::reply::{Again, ReplyOpt, Stored};
 use api::wire::HEADER;
 use api::{Error, Query, Rcode, Result};
-use std::cell::RefCell;
+use foldhash::quality::RandomState;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -14,9 +16,8 @@ use tokio::sync::oneshot;
 /// Tables that the questions are spread over, so that workers rarely meet.
 const SHARDS: usize = 16;
 
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
+/// Octets of most questions, which need no memory of their own.
+const MOST: usize = 64;
 
 /// How an OPT record begins: the root's name and the type (RFC 6891 6.1.2).
 const OPT_RECORD: [u8; 3] = [0, 0, 41];
@@ -25,16 +26,51 @@ const OPT_RECORD: [u8; 3] = [0, 0, 41];
 #[derive(Debug, Default)]
 pub struct Together {
     shards: [Mutex<Table>; SHARDS],
+    hasher: RandomState,
 }
 
-type Table = HashMap<Key, Waiting, foldhash::quality::RandomState>;
+type Table = HashMap<Key, Waiting, BuildHasherDefault<Known>>;
 
 /// Those who wait for the answer to a question, but for the one who asks it.
 type Waiting = Vec<oneshot::Sender<Arc<Outcome>>>;
 
 /// What a query to an upstream depends on, but for its ID and the letters of its name.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Key(Arc<[u8]>);
+#[derive(PartialEq, Eq, Debug)]
+pub struct Key {
+    /// Of the octets, with a key that nobody knows.
+    hash: u64,
+    octets: SmallVec<[u8; MOST]>,
+}
+
+impl Clone for Key {
+    fn clone(&self) -> Key {
+        Key { hash: self.hash, octets: SmallVec::from_slice(&self.octets) } // at once, not octet by octet
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.hash);
+    }
+}
+
+/// Gives the hash that a key has.
+#[derive(Default)]
+struct Known(u64);
+
+impl Hasher for Known {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a key is hashed as one number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// What became of a query.
 #[derive(Debug)]
@@ -60,32 +96,33 @@ pub struct Turn<'a> {
     ended: bool,
 }
 
-impl Key {
-    /// That of `q`; `None` where its message has records that make it one of its kind.
-    pub fn of(q: &Query) -> Option<Key> {
-        let packet = q.packet();
-        let only_opt = packet.get(6..HEADER)? == [0, 0, 0, 0, 0, 1] && q.packet_rest().starts_with(&OPT_RECORD);
-        if packet[6..HEADER] != [0; 6] && !only_opt {
-            return None;
-        }
-        Some(SCRATCH.with_borrow_mut(|key| {
-            key.clear();
-            key.extend_from_slice(q.name().as_bytes());
-            for n in [q.rtype().0, q.question.class.0, q.flags()] {
-                key.extend_from_slice(&n.to_be_bytes());
-            }
-            key.push(u8::from(q.transport.is_datagram()));
-            if let Some(edns) = q.edns {
-                key.extend_from_slice(&edns.size.to_be_bytes());
-                key.extend_from_slice(&[edns.version, u8::from(edns.dnssec_ok)]);
-                key.extend_from_slice(&q.edns_options);
-            }
-            Key(key.as_slice().into())
-        }))
+/// What the answers to `q` depend on; `None` where its message has records that make it one of its kind.
+fn octets(q: &Query) -> Option<SmallVec<[u8; MOST]>> {
+    let counts: [u8; 6] = q.packet().get(6..HEADER)?.try_into().ok()?;
+    let only_opt = || counts == [0, 0, 0, 0, 0, 1] && q.packet_rest().starts_with(&OPT_RECORD);
+    if counts != [0; 6] && !only_opt() {
+        return None;
     }
+    let mut octets = SmallVec::from_slice(q.name().as_bytes());
+    let [[t0, t1], [c0, c1], [f0, f1]] = [q.rtype().0, q.question.class.0, q.flags()].map(u16::to_be_bytes);
+    octets.extend_from_slice(&[t0, t1, c0, c1, f0, f1, u8::from(q.transport.is_datagram())]);
+    if let Some(edns) = q.edns {
+        let [s0, s1] = edns.size.to_be_bytes();
+        octets.extend_from_slice(&[s0, s1, edns.version, u8::from(edns.dnssec_ok)]);
+        octets.extend_from_slice(&q.edns_options);
+    }
+    Some(octets)
 }
 
 impl Together {
+    /// The key of `q`; `None` where nobody else's answer can be its own.
+    pub fn key(&self, q: &Query) -> Option<Key> {
+        let octets = octets(q)?;
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(&octets);
+        Some(Key { hash: hasher.finish(), octets })
+    }
+
     /// Begins to ask for something, or to wait for who does already.
     pub fn join<'a>(&'a self, key: &'a Key) -> Role<'a> {
         match self.shard(key).entry(key.clone()) {
@@ -102,8 +139,7 @@ impl Together {
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Table> {
-        let octets = &key.0;
-        let number = octets.iter().take(16).fold(octets.len(), |sum, octet| sum.rotate_left(5) ^ usize::from(*octet));
+        let number = (key.hash >> 32) as usize; // the table goes by the ends of the hash
         self.shards[number % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -181,8 +217,10 @@ mod tests {
     use super::*;
     use api::test::{query, text};
 
-    fn key(question: &str) -> Key {
-        Key::of(&query(question)).expect("a key")
+    fn table(question: &str) -> (Together, Key) {
+        let together = Together::default();
+        let key = together.key(&query(question)).expect("a key");
+        (together, key)
     }
 
     #[test]
@@ -198,6 +236,8 @@ mod tests {
             "a.org A +bufsize=4096",
             "a.org A +opt=10:0102030405060708",
         ];
+        let together = Together::default();
+        let key = |question: &str| together.key(&query(question)).expect("a key");
         for (place, question) in all.iter().enumerate() {
             assert!(all[..place].iter().all(|other| key(other) != key(question)), "{question}");
         }
@@ -206,7 +246,7 @@ mod tests {
 
     #[test]
     fn all_get_the_answer_with_their_own_letters() {
-        let (together, key) = (Together::default(), key("a.org A"));
+        let (together, key) = table("a.org A");
         let Role::First(turn) = together.join(&key) else { panic!("the first one asks") };
         let Role::Other(mut waits) = together.join(&key) else { panic!("the second one waits") };
         let mut q = query("a.org A");
@@ -221,7 +261,7 @@ mod tests {
 
     #[test]
     fn who_gives_up_lets_others_in() {
-        let (together, key) = (Together::default(), key("a.org A"));
+        let (together, key) = table("a.org A");
         let Role::First(turn) = together.join(&key) else { panic!("the first one asks") };
         let Role::Other(mut waits) = together.join(&key) else { panic!("the second one waits") };
         drop(turn);
@@ -231,7 +271,7 @@ mod tests {
 
     #[test]
     fn failures_are_told_too() {
-        let (together, key) = (Together::default(), key("a.org A"));
+        let (together, key) = table("a.org A");
         let Role::First(turn) = together.join(&key) else { panic!("the first one asks") };
         let Role::Other(mut waits) = together.join(&key) else { panic!("the second one waits") };
         let (refused, second) = (Error::msg("no").with_rcode(Rcode::REFUSED), Duration::from_secs(1));

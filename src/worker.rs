@@ -19,8 +19,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
 
 /// Octets that are read from a connection at once.
 const READ: usize = 16 * 1024;
@@ -119,12 +119,18 @@ impl Worker {
     /// No thread or no runtime can be had.
     pub fn start(number: usize, clock: Clock) -> io::Result<Worker> {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (tell, started) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let runtime = match runtime() {
+                Ok(runtime) => runtime,
+                Err(e) => return drop(tell.send(Err(e))),
+            };
             beside::allow();
             output::collect();
-            LocalSet::new().block_on(&runtime, obey(receiver, clock));
+            let _ = tell.send(Ok(())); // whoever starts it waits for this
+            runtime.block_on(obey(receiver, clock));
         })?;
+        started.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Worker { commands })
     }
 
@@ -132,6 +138,11 @@ impl Worker {
     pub fn tell(&self, command: Command) {
         let _ = self.commands.send(command);
     }
+}
+
+/// The runtime of a worker, for the thread that makes it only: its tasks may hold what is of one thread.
+fn runtime() -> io::Result<LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
 /// A listener's sockets on this worker.

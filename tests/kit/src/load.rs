@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::task::LocalSet;
+use tokio::runtime::LocalOptions;
 use tokio::time::{sleep, sleep_until, timeout};
 
 /// What is asked of whom, and how often.
@@ -92,9 +92,12 @@ impl Load {
     /// There is no thread or no socket to be had.
     pub fn start(plan: Plan) -> Load {
         let counts = Arc::new(Counts::default());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let seen = counts.clone();
-        let thread = std::thread::spawn(move || LocalSet::new().block_on(&runtime, ask(plan, seen)));
+        let thread = std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build_local(LocalOptions::default()).expect("a runtime");
+            runtime.block_on(ask(plan, seen));
+        });
         Load { counts, thread }
     }
 

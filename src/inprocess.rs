@@ -27,14 +27,20 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-/// The first listener of a configuration, to be asked without a network.
+/// A worker of the first listener of a configuration, to be asked without a network.
 pub struct InProcess {
+    served: Served,
+    q: Box<Query>,
+    runtime: Runtime,
+}
+
+/// What the workers of a server share; may be sent to another thread, for a worker there.
+#[derive(Clone)]
+pub struct Served {
     router: Arc<Router>,
     server: Arc<dyn Server>,
     clock: Clock,
-    q: Box<Query>,
-    runtime: Runtime,
-    _background: Background,
+    _background: Arc<Background>,
 }
 
 /// What answers depend on; ends with the server.
@@ -56,7 +62,7 @@ pub fn log_as_a_worker() -> io::Result<()> {
 
 impl InProcess {
     /// Sets up `corefile` with the directives of `table`, starts its background work and waits for what it waits for. That work
-    /// goes on only while a query waits.
+    /// goes on only while a query of this worker waits.
     ///
     /// # Errors
     /// The mistakes in the configuration, a line each.
@@ -67,10 +73,8 @@ impl InProcess {
         let clock = Clock::system();
         let world = World::new(clock.clone(), Carry::default(), Arc::new(Never));
         let instance = Instance::build(table, &parsed, world).map_err(|mistakes| source::lines(&mistakes))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| format!("cannot start a runtime: {e}"))?;
         let listener = instance.listeners.into_values().next().ok_or("no server block listens")?;
-        beside::allow();
+        let runtime = runtime()?;
         let (stop, (failures, receiver)) = (StopSource::default(), mpsc::unbounded_channel());
         runtime.block_on(async {
             let mut work = tasks::Running::default();
@@ -85,25 +89,30 @@ impl InProcess {
             }
         });
         let background = Background { _carried: instance.carried, _stop: stop, _failures: receiver };
-        let router = listener.router;
-        let q = Box::default();
-        Ok(InProcess { server: router.clone(), router, clock, q, runtime, _background: background })
+        let (server, router) = (listener.router.clone(), listener.router);
+        let served = Served { router, server, clock, _background: Arc::new(background) };
+        Ok(InProcess { served, q: Box::default(), runtime })
+    }
+
+    /// What this worker shares with others.
+    pub fn served(&self) -> Served {
+        self.served.clone()
     }
 
     /// The reply to `message` from a client at `127.0.0.1`; `None` where it gets none.
     pub fn answer(&mut self, message: &[u8], transport: Transport) -> Option<&[u8]> {
-        let q = &mut self.q;
+        let InProcess { served, q, runtime } = self;
         match admit(message, q) {
             Admission::Ignored => return None,
             Admission::Refused => return Some(q.reply.bytes()),
             Admission::Query => (),
         }
         (q.client, q.local) = ADDRESSES;
-        (q.transport, q.received) = (transport, self.clock.now());
-        q.set_server(&self.server);
-        if let Begun::Wait(chain, at) = self.router.begin(q) {
+        (q.transport, q.received) = (transport, served.clock.now());
+        q.set_server(&served.server);
+        if let Begun::Wait(chain, at) = served.router.begin(q) {
             // A panic is answered SERVFAIL like everything else that fails.
-            let _end = self.runtime.block_on(chain.finish(q, at));
+            let _end = runtime.block_on(chain.finish(q, at));
         }
         seal(q)
     }
@@ -111,8 +120,8 @@ impl InProcess {
     /// What comes back over a connection of which each side takes so many octets at once, after `input` and the end of the client's
     /// side.
     pub fn converse(&mut self, input: &[u8], octets: usize) -> Vec<u8> {
-        let routes = Routes::new(self.router.clone(), Timeouts::default());
-        let clock = self.clock.clone();
+        let routes = Routes::new(self.served.router.clone(), Timeouts::default());
+        let clock = self.served.clock.clone();
         LocalSet::new().block_on(&self.runtime, async {
             let server = TcpServer::new(Current::new(routes), Shared::new(clock));
             let (client, stream) = tokio::io::duplex(octets.max(1));
@@ -129,6 +138,23 @@ impl InProcess {
             replies
         })
     }
+}
+
+impl Served {
+    /// One more worker of the server, on the thread that calls.
+    ///
+    /// # Errors
+    /// No runtime can be had.
+    pub fn worker(self) -> Result<InProcess, String> {
+        Ok(InProcess { served: self, q: Box::default(), runtime: runtime()? })
+    }
+}
+
+/// A runtime for a worker on this thread.
+fn runtime() -> Result<Runtime, String> {
+    beside::allow();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| format!("cannot start a runtime: {e}"))
 }
 
 /// The client's address and the server's.
@@ -170,6 +196,18 @@ mod tests {
         let reply = server.answer(message, Transport::Udp).unwrap();
         assert_eq!(reply, b"\x12\x34\x81\x05\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01");
         assert_eq!(server.answer(&message[..11], Transport::Udp), None);
+    }
+
+    #[test]
+    fn workers_of_a_server_share_what_is_kept() {
+        let corefile = ".:53 {\ncache\ntemplate IN TXT {\nanswer \"{{ .Name }} 60 IN TXT {{ .Message.Id }}\"\n}\n}\n";
+        let question = |id: u8| [&[0, id], &b"\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x10\0\x01"[..]].concat();
+        let last = |reply: Option<&[u8]>| *reply.unwrap().last().unwrap();
+        let mut first = InProcess::start(&plugins::standard(), corefile).unwrap();
+        assert_eq!(last(first.answer(&question(7), Transport::Udp)), b'7');
+        let served = first.served();
+        let second = move || last(served.worker().unwrap().answer(&question(8), Transport::Udp));
+        assert_eq!(std::thread::spawn(second).join().unwrap(), b'7');
     }
 
     #[test]

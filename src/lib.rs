@@ -33,6 +33,8 @@ mod instance;
 mod metrics;
 mod output;
 mod panics;
+#[doc(hidden)]
+pub mod parts;
 pub mod plugins;
 mod route;
 mod running;

@@ -1,4 +1,4 @@
-//! Instructions per query, by kind of query: figures that do not depend on how busy the machine is.
+//! Instructions and time of a query, by kind of query, and of the parts of its way.
 //!
 //! ```text
 //! cargo bench --bench instructions                         # counts, compares with figures.txt; exit 1 where one grew by over 5 %
@@ -7,34 +7,59 @@
 //! cargo bench --profile quick --bench instructions         # built in a fraction of the time; with figures of its own
 //! ```
 //!
-//! The program runs itself under valgrind's callgrind, which counts what one function executes: `measured`, once for each kind. The
-//! server is the whole one but for sockets (`poddns::inprocess`), with the Corefile that Kubernetes ships over 1,000 services with
-//! ten endpoints each. Why no crate does this: those that there are want a second program installed, in the same version, and keep
-//! their figures in `target/`, where nobody can review how they change.
+//! The program runs itself under valgrind's callgrind, which counts what one function executes: `measured`, once for each kind; these
+//! figures do not depend on how busy the machine is. It runs itself once more without, for the time: of the fastest of 100 rounds of
+//! 50 queries. That is not on record.
+//!
+//! Whole queries are asked of the whole server but for sockets (`poddns::inprocess`), with the Corefile that Kubernetes ships over
+//! 1,000 services with ten endpoints each. Why no crate does this: those that there are want a second program installed, in the same
+//! version, and keep their figures in `target/`, where nobody can review how they change.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a measurement prints what it found")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measurement reads the clock and prints what it found"
+)]
 
 mod cases;
+#[path = "../common/cluster.rs"]
+mod cluster;
 mod figures;
 #[path = "../common/objects.rs"]
 #[expect(dead_code, reason = "another benchmark changes the cluster too")]
 mod objects;
+mod parts;
 #[path = "../common/profile.rs"]
 mod profile;
+mod whole;
 
-use cases::{Case, Cluster};
-use figures::Figures;
+use cases::Case;
+use cluster::Cluster;
+use figures::{Figures, Measured};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 /// What the program is to do.
 #[derive(Default)]
 struct Arguments {
+    role: Role,
     record: bool,
     keep: Option<PathBuf>,
     cases: Vec<String>,
-    /// It runs under callgrind.
-    child: bool,
+}
+
+/// Who this process is.
+#[derive(Default, PartialEq, Eq)]
+enum Role {
+    /// The one that was started, and judges.
+    #[default]
+    Judge,
+    /// Its child under callgrind, which does what is counted.
+    Counted,
+    /// Its child that takes the time.
+    Timed,
 }
 
 impl Arguments {
@@ -45,7 +70,8 @@ impl Arguments {
             match &*word {
                 "--bench" => (),
                 "--record" => all.record = true,
-                "--child" => all.child = true,
+                COUNTED => all.role = Role::Counted,
+                TIMED => all.role = Role::Timed,
                 "--keep" => all.keep = words.next().map(PathBuf::from),
                 _ => all.cases.push(word),
             }
@@ -53,18 +79,39 @@ impl Arguments {
         all
     }
 
-    /// The kinds of queries that are wanted.
-    fn cases(&self) -> impl Iterator<Item = &'static Case> {
-        cases::ALL.iter().filter(|case| self.cases.is_empty() || self.cases.iter().any(|name| name == case.name))
+    /// What is wanted.
+    fn cases(&self) -> impl Iterator<Item = &'static dyn Case> {
+        cases::all().filter(|case| self.cases.is_empty() || self.cases.iter().any(|name| name == case.name()))
     }
 }
 
+const COUNTED: &str = "--counted";
+const TIMED: &str = "--timed";
+
 fn main() -> ExitCode {
     let arguments = Arguments::read();
-    if arguments.child {
-        run_cases(&arguments);
-        return ExitCode::SUCCESS;
+    match arguments.role {
+        Role::Judge => judge(&arguments),
+        Role::Counted | Role::Timed => {
+            run(&arguments);
+            ExitCode::SUCCESS
+        }
     }
+}
+
+/// What a child does.
+fn run(arguments: &Arguments) {
+    poddns::inprocess::log_as_a_worker().expect("a writer");
+    let cluster = Cluster::new();
+    for case in arguments.cases() {
+        match arguments.role {
+            Role::Timed => eprintln!("{}", cases::time(case, &cluster).as_nanos()),
+            _ => cases::count(case, &cluster),
+        }
+    }
+}
+
+fn judge(arguments: &Arguments) -> ExitCode {
     if !Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
         println!("skipped: valgrind is not installed (Debian: apt-get install valgrind)");
         return ExitCode::SUCCESS;
@@ -72,23 +119,24 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = arguments.keep.as_deref().unwrap_or(folder.path());
     std::fs::create_dir_all(folder).expect("a folder");
-    let mut counted = Vec::new();
+    let mut figures = Figures::of_this_build();
     for (number, case) in (1..).zip(arguments.cases()) {
-        let Some(all) = count(case, &folder.join(format!("out.{number}"))) else {
-            eprintln!("callgrind failed: {}", case.name);
+        let name = case.name();
+        let (Some(all), Some(time)) = (count(name, &folder.join(format!("out.{number}"))), time(name)) else {
+            eprintln!("a child failed: {name}");
             return ExitCode::FAILURE;
         };
-        counted.push((case.name, all / cases::QUERIES));
+        figures.take(Measured { name, instructions: all / cases::QUERIES as u64, time });
     }
-    Figures::of_this_build().judge(&counted, arguments.record)
+    if arguments.record { figures.record() } else { figures.judge() }
 }
 
-/// Runs this program under callgrind for one kind of queries; the instructions of all of them, of which `file` tells more.
-fn count(case: &Case, file: &Path) -> Option<u64> {
+/// Runs this program under callgrind for one case; the instructions of all queries, of which `file` tells more.
+fn count(name: &str, file: &Path) -> Option<u64> {
     let mut callgrind = Command::new("valgrind");
     callgrind.args(["--tool=callgrind", "--quiet", "--collect-atstart=no", "--toggle-collect=*cases*measured*"]);
     callgrind.arg(format!("--callgrind-out-file={}", file.display()));
-    callgrind.arg(std::env::current_exe().expect("this program")).args(["--child", case.name]);
+    callgrind.arg(std::env::current_exe().expect("this program")).args([COUNTED, name]);
     let ended = callgrind.stdout(Stdio::null()).status().ok()?;
     if ended.success() { total(file) } else { None }
 }
@@ -100,9 +148,9 @@ fn total(path: &Path) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// What the child does: a kind of queries, once to warm up and once to be measured.
-fn run_cases(arguments: &Arguments) {
-    poddns::inprocess::log_as_a_worker().expect("a writer");
-    let cluster = Cluster::new();
-    arguments.cases().for_each(|case| case.run(&cluster));
+/// Runs this program for one case; the time of a query.
+fn time(name: &str) -> Option<Duration> {
+    let program = std::env::current_exe().expect("this program");
+    let ended = Command::new(program).args([TIMED, name]).stdout(Stdio::null()).output().ok()?;
+    String::from_utf8(ended.stderr).ok()?.trim().parse().ok().map(Duration::from_nanos)
 }

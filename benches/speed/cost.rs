@@ -1,7 +1,8 @@
 //! What a query costs under as much load as there can be.
 
 use crate::dnsperf;
-use crate::report::{Figures, median};
+use crate::median::median;
+use crate::report::Figures;
 use crate::server::Server;
 use crate::stage::Stage;
 use crate::subjects::{Kind, Subject};

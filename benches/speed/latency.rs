@@ -1,6 +1,7 @@
 //! How long a query takes while there is little to do.
 
-use crate::report::{Figures, median};
+use crate::median::median;
+use crate::report::Figures;
 use crate::stage::Stage;
 use crate::wire;
 use std::io::{self, ErrorKind};

@@ -22,6 +22,8 @@ mod datagrams;
 mod dnsperf;
 mod latency;
 mod machine;
+#[path = "../common/median.rs"]
+mod median;
 #[path = "../common/memory.rs"]
 mod memory;
 #[path = "../common/objects.rs"]

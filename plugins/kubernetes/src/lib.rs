@@ -17,6 +17,8 @@ mod metrics;
 #[cfg(test)]
 mod nonsense;
 mod objects;
+#[doc(hidden)]
+pub mod parts;
 mod path;
 mod selector;
 mod setup;

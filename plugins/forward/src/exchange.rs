@@ -8,7 +8,9 @@ mod replies;
 
 use crate::alarms::Alarm;
 use crate::flight::Flight;
+use crate::pace::Pace;
 use crate::policy::Order;
+use crate::socket;
 use crate::upstream::{Fault, Proto, Upstream};
 use crate::{Forward, Protocol};
 use api::{Error, Query, Result};
@@ -107,7 +109,9 @@ impl<'a> Exchange<'a> {
             let now = self.forward.clock.now();
             match event {
                 Event::Arrived(place, Ok(message)) => {
-                    if self.arrived(q, place, message, now) {
+                    let done = self.arrived(q, place, &message, now);
+                    socket::recycle(message);
+                    if done {
                         return Ok(());
                     }
                 }
@@ -194,7 +198,8 @@ impl<'a> Exchange<'a> {
         let place = self.forward.upstreams.iter().position(|other| std::ptr::eq(&**other, upstream));
         self.asked |= place.and_then(|place| 1_u128.checked_shl(place as u32)).unwrap_or(0);
         let asked = upstream.ask(q, proto, plain, now);
-        let mute = upstream.pace().is_some_and(|pace| pace.sent(upstream.millis_at(now)));
+        let pace = upstream.pace();
+        let mute = pace.is_some_and(|pace| pace.sent(upstream.millis_at(now)));
         if mute && self.forward.max_fails > 0 {
             upstream.health.fail();
             upstream.health.check();
@@ -202,7 +207,7 @@ impl<'a> Exchange<'a> {
         match asked {
             Ok(flight) => {
                 self.pausing = false;
-                self.resend = now + self.patience(upstream);
+                self.resend = now + self.patience(pace);
                 self.flights.push(flight);
                 self.sent += 1;
                 true
@@ -214,11 +219,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// How long a reply of this upstream is waited for before more is done.
-    fn patience(&self, upstream: &Upstream) -> Duration {
+    /// How long a reply is waited for, from an upstream of this pace, before more is done.
+    fn patience(&self, pace: Option<&Pace>) -> Duration {
         let alone = self.forward.upstreams.len() == 1 || !self.forward.policy.is_free();
         let unknown = if alone { self.forward.read_timeout } else { UNKNOWN };
-        upstream.pace().map_or(unknown, |pace| pace.patience(unknown))
+        pace.map_or(unknown, |pace| pace.patience(unknown))
     }
 
     /// Over which transport the query goes.
@@ -314,7 +319,7 @@ impl<'a> Exchange<'a> {
         let upstream = flight.upstream;
         let _ = flight.send(q); // that it fails is told by what is received
         self.sent += 1;
-        self.resend = now + self.patience(upstream);
+        self.resend = now + self.patience(upstream.pace());
     }
 
     /// Nothing has come for as long as an attempt may take.

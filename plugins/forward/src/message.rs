@@ -7,7 +7,7 @@ use api::{NameRef, Query, Rcode, RecordType};
 /// under another ID.
 pub fn write_query(q: &Query, id: u16, plain: bool, out: &mut Vec<u8>) {
     out.clear();
-    out.extend([id, q.flags(), 1, 0, 0, 0].iter().flat_map(|n| n.to_be_bytes()));
+    out.extend_from_slice([id, q.flags(), 1, 0, 0, 0].map(u16::to_be_bytes).as_flattened());
     out.extend_from_slice(q.question.original().as_bytes());
     push(out, q.question.rtype.0);
     push(out, q.question.class.0);

@@ -109,8 +109,10 @@ impl Order {
 
     /// One by chance of those that were not given out in this round (`given` are), the best first.
     fn draw(&mut self, given: usize) -> usize {
-        if self.count > KNOWN {
-            return random::below(self.count);
+        match self.count {
+            1 => return 0, // there is no choice, as a rule
+            count if count > KNOWN => return random::below(count),
+            _ => (),
         }
         let all = u128::MAX >> (KNOWN - self.count);
         let open = all & !self.given;

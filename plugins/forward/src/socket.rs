@@ -5,7 +5,7 @@ use crate::upstream::Fault;
 use api::wire::MAX_MESSAGE;
 use api::{Error, os_words};
 use socket2::{Domain, Type};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +22,13 @@ pub struct Socket {
 
 thread_local! {
     static DATAGRAM: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_MESSAGE]);
+    /// The memory of a message that is needed no longer.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Takes back a message that is needed no longer: the next one gets its memory.
+pub fn recycle(message: Vec<u8>) {
+    SPARE.set(message);
 }
 
 impl Socket {
@@ -92,7 +99,13 @@ impl Socket {
 
     /// Reads one datagram, if there is one.
     fn read(&self) -> Option<Result<Vec<u8>, Fault>> {
-        let read = DATAGRAM.with_borrow_mut(|buffer| self.io.get_ref().read(buffer).map(|n| buffer[..n].to_vec()));
+        let read = DATAGRAM.with_borrow_mut(|buffer| -> io::Result<Vec<u8>> {
+            let length = self.io.get_ref().read(buffer)?;
+            let mut message = SPARE.take();
+            message.clear();
+            message.extend_from_slice(&buffer[..length]);
+            Ok(message)
+        });
         match read {
             Err(e) if e.kind() == ErrorKind::WouldBlock => None,
             read => Some(read.map_err(|e| self.fault(&e))),

@@ -13,14 +13,14 @@ use std::time::Instant;
 
 impl Exchange<'_> {
     /// Something came for a flight. Returns whether the query has its reply.
-    pub(super) fn arrived(&mut self, q: &mut Query, place: usize, message: Vec<u8>, now: Instant) -> bool {
+    pub(super) fn arrived(&mut self, q: &mut Query, place: usize, message: &[u8], now: Instant) -> bool {
         let flight = &mut self.flights[place];
-        let verdict = message::take_reply(q, flight.form.id, &message);
+        let verdict = message::take_reply(q, flight.form.id, message);
         if verdict == Verdict::Reply {
             return self.replied(q, place, message, now);
         }
         flight.upstream.metrics.ignored(verdict);
-        let rcode = message::rcode(&message);
+        let rcode = message::rcode(message);
         self.decided |= verdict == Verdict::Wrong && self.forward.policy.is_order();
         if verdict != Verdict::Foreign && flight.is_datagram() {
             (self.misled, flight.misled) = (true, Some(rcode));
@@ -42,7 +42,7 @@ impl Exchange<'_> {
     }
 
     /// A flight's reply is that of `q`. Returns whether it stands.
-    fn replied(&mut self, q: &mut Query, place: usize, message: Vec<u8>, now: Instant) -> bool {
+    fn replied(&mut self, q: &mut Query, place: usize, message: &[u8], now: Instant) -> bool {
         let flight = self.flights.swap_remove(place);
         let (upstream, form, took) = (flight.upstream, flight.form, flight.took(now));
         let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
@@ -76,7 +76,7 @@ impl Exchange<'_> {
             return false;
         }
         if says_failure(rcode) && !self.flights.is_empty() {
-            self.spare = Some((form.id, message));
+            self.spare = Some((form.id, message.to_vec()));
             self.silence = self.silence.min(now + HOPE);
             return false;
         }

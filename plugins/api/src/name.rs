@@ -110,7 +110,7 @@ impl<'a> NameRef<'a> {
 
     /// Whether both names are the same but for the case of ASCII letters.
     pub fn eq_ignore_case(self, other: NameRef<'_>) -> bool {
-        self.0.eq_ignore_ascii_case(other.0)
+        same_octets(self.0, other.0) || self.0.eq_ignore_ascii_case(other.0) // most letters are the same ones
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::entry::{Entry, Time};
 use api::Question;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Places of a set: as many as leave a set one line of the CPU's cache.
@@ -40,10 +40,18 @@ pub struct Table {
 #[derive(Default)]
 #[repr(align(64))]
 struct Set {
-    /// Those of `entries`, in their order; 0 where there is none.
-    tags: [AtomicU16; PLACES],
+    tags: Tags,
     entries: RwLock<Vec<Entry>>,
 }
+
+/// The tags of a set's entries, in their order, 0 where there is none; four in a word, which are looked at together.
+#[derive(Default)]
+struct Tags([AtomicU64; PLACES / LANES]);
+
+/// Tags in a word.
+const LANES: usize = 4;
+/// 1 in each of them.
+const ONES: u64 = 0x0001_0001_0001_0001;
 
 impl Table {
     /// An empty table for so many entries.
@@ -95,12 +103,13 @@ impl Table {
         let set = self.set(key);
         let mut entries = set.write();
         let mut evicted = 0;
-        let at = match set.find(&entries, question, key) {
+        let known = if set.may_have(key) { set.find(&entries, question, key) } else { None };
+        let at = match known {
             Some(at) => at,
             None if entries.len() < PLACES => {
                 self.account(0, entry.size());
                 self.len.fetch_add(1, Relaxed);
-                set.tags[entries.len()].store(tag(key), Relaxed);
+                set.tags.set(entries.len(), tag(key));
                 if entries.len() == entries.capacity() {
                     entries.reserve_exact(MORE);
                 }
@@ -113,7 +122,7 @@ impl Table {
                 victim(&entries, key, |e| !e.usable(now, stale))
             }
         };
-        set.tags[at].store(tag(key), Relaxed);
+        set.tags.set(at, tag(key));
         let before = entries[at].size();
         std::mem::swap(&mut entries[at], &mut entry);
         if evicted == 0 {
@@ -153,8 +162,8 @@ impl Table {
 
     fn take(&self, set: &Set, entries: &mut Vec<Entry>, at: usize) {
         let last = entries.len() - 1;
-        set.tags[at].store(set.tags[last].load(Relaxed), Relaxed);
-        set.tags[last].store(0, Relaxed);
+        set.tags.set(at, set.tags.get(last));
+        set.tags.set(last, 0);
         let taken = entries.swap_remove(at);
         self.account(taken.size(), 0);
         self.len.fetch_sub(1, Relaxed);
@@ -172,12 +181,12 @@ impl Table {
 
 impl Set {
     fn may_have(&self, key: Key) -> bool {
-        self.tags.iter().any(|t| t.load(Relaxed) == tag(key))
+        self.tags.have(tag(key))
     }
 
     fn find(&self, entries: &[Entry], question: &Question, key: Key) -> Option<usize> {
-        let tags = self.tags.iter().map(|t| t.load(Relaxed));
-        entries.iter().zip(tags).position(|(e, t)| t == tag(key) && e.is_for(question, key.bits))
+        let is_it = |(at, entry): (usize, &Entry)| self.tags.get(at) == tag(key) && entry.is_for(question, key.bits);
+        entries.iter().enumerate().position(is_it)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Vec<Entry>> {
@@ -187,6 +196,32 @@ impl Set {
     fn write(&self) -> RwLockWriteGuard<'_, Vec<Entry>> {
         self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Tags {
+    /// Whether one of them is `tag`.
+    fn have(&self, tag: u16) -> bool {
+        let (all, highest) = (ONES * u64::from(tag), ONES << 15);
+        // 0 is the only one of which taking 1 away sets the highest bit that was not set.
+        let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & highest != 0;
+        self.0.iter().any(|word| has_zero(word.load(Relaxed) ^ all))
+    }
+
+    fn get(&self, at: usize) -> u16 {
+        (self.0[at / LANES].load(Relaxed) >> shift(at)) as u16
+    }
+
+    /// Only under the lock of the set.
+    fn set(&self, at: usize, tag: u16) {
+        let word = &self.0[at / LANES];
+        let others = word.load(Relaxed) & !(0xffff << shift(at));
+        word.store(others | u64::from(tag) << shift(at), Relaxed);
+    }
+}
+
+/// Where the tag at `at` stands in its word.
+fn shift(at: usize) -> usize {
+    at % LANES * u16::BITS as usize
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -206,4 +241,24 @@ fn victim(entries: &[Entry], key: Key, dead: impl Fn(&Entry) -> bool) -> usize {
     let first = (key.hash >> 16) as usize % entries.len();
     let mut places = (first..entries.len()).chain(0..first);
     places.find(|&at| !entries[at].take_used()).unwrap_or(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_found_wherever_they_stand() {
+        let tags = Tags::default();
+        let used = [1, 3, 0x8001, 0x7fff, 0xffff, 0x0101, 5, 7, 9, 11, 13, 15];
+        for (at, tag) in used.into_iter().enumerate() {
+            assert!(!tags.have(tag), "{tag:x}");
+            tags.set(at, tag);
+            assert!(used[..=at].iter().all(|tag| tags.have(*tag)));
+        }
+        assert!((1..=u16::MAX).step_by(2).all(|tag| tags.have(tag) == used.contains(&tag)));
+        tags.set(4, 0);
+        let got: Vec<u16> = (0..PLACES).map(|at| tags.get(at)).collect();
+        assert_eq!((got[4], got[3], got[5], tags.have(0xffff)), (0, 0x7fff, 0x0101, false));
+    }
 }

@@ -1,5 +1,6 @@
 //! The messages of an exchange: the query as the upstream gets it, and whether what came back answers it.
 
+use api::name::same_octets;
 use api::wire::{self, HEADER, Malformed, flag};
 use api::{NameRef, Query, Rcode, RecordType};
 
@@ -119,9 +120,10 @@ fn judge(q: &Query, id: u16, message: &[u8]) -> Verdict {
     }
     let (asked, end) = (q.question.original().as_bytes(), HEADER + q.question.original().as_bytes().len());
     // Lengths of labels have no case.
-    let same = message.get(HEADER..end).is_some_and(|name| name == asked || name.eq_ignore_ascii_case(asked))
-        && message.len() >= end + 4
-        && (word(end), word(end + 2)) == (q.question.rtype.0, q.question.class.0);
+    let same =
+        message.get(HEADER..end).is_some_and(|name| same_octets(name, asked) || name.eq_ignore_ascii_case(asked))
+            && message.len() >= end + 4
+            && (word(end), word(end + 2)) == (q.question.rtype.0, q.question.class.0);
     if same {
         Verdict::Reply
     } else if NameRef::read(&message[HEADER..]).is_some() {

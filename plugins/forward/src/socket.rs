@@ -4,9 +4,10 @@
 use crate::upstream::Fault;
 use api::wire::MAX_MESSAGE;
 use api::{Error, os_words};
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Type};
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::Interest;
@@ -54,7 +55,7 @@ impl Socket {
     /// # Errors
     /// The system's.
     pub fn send(&self, message: &[u8]) -> Result<(), Fault> {
-        let send = || self.io.get_ref().send(message);
+        let send = || Ok::<_, io::Error>(rustix::net::send(&self.io, message, SendFlags::empty())?);
         // What became of an earlier message (ICMP) is told first; it says nothing about this one.
         match send().or_else(|_| send()) {
             Err(e) if e.kind() != ErrorKind::WouldBlock => {
@@ -100,7 +101,7 @@ impl Socket {
     /// Reads one datagram, if there is one.
     fn read(&self) -> Option<Result<Vec<u8>, Fault>> {
         let read = DATAGRAM.with_borrow_mut(|buffer| -> io::Result<Vec<u8>> {
-            let length = self.io.get_ref().read(buffer)?;
+            let (_, length) = rustix::net::recv(&self.io, &mut buffer[..], RecvFlags::empty())?;
             let mut message = SPARE.take();
             message.clear();
             message.extend_from_slice(&buffer[..length]);

@@ -25,6 +25,8 @@ pub struct Flight<'a> {
     pub misled: Option<Rcode>,
     /// When it was sent first.
     pub begun: Instant,
+    /// More may have arrived with that.
+    more: bool,
     permit: Permit<'a>,
     way: Way,
 }
@@ -56,15 +58,18 @@ thread_local! {
 
 impl<'a> Flight<'a> {
     /// A query that goes over a socket; it is not sent yet.
-    pub fn over_socket(
-        upstream: &'a Upstream,
-        permit: Permit<'a>,
-        mut idle: Idle,
-        form: Form,
-        now: Instant,
-    ) -> Flight<'a> {
-        idle.arriving.set(idle.socket.clone().receive());
-        Flight { upstream, form, sent: 0, heard: false, misled: None, begun: now, permit, way: Way::Socket(idle) }
+    pub fn over_socket(upstream: &'a Upstream, permit: Permit<'a>, idle: Idle, form: Form, now: Instant) -> Flight<'a> {
+        Flight {
+            upstream,
+            form,
+            sent: 0,
+            heard: false,
+            misled: None,
+            begun: now,
+            more: false,
+            permit,
+            way: Way::Socket(idle),
+        }
     }
 
     /// A query that was given to a stream, from where its answer comes.
@@ -82,6 +87,7 @@ impl<'a> Flight<'a> {
             heard: false,
             misled: None,
             begun: now,
+            more: false,
             permit,
             way: Way::Stream(Box::new(answer)),
         }
@@ -95,7 +101,17 @@ impl<'a> Flight<'a> {
         form: Form,
         now: Instant,
     ) -> Flight<'a> {
-        Flight { upstream, form, sent: 1, heard: false, misled: None, begun: now, permit, way: Way::Https(answer) }
+        Flight {
+            upstream,
+            form,
+            sent: 1,
+            heard: false,
+            misled: None,
+            begun: now,
+            more: false,
+            permit,
+            way: Way::Https(answer),
+        }
     }
 
     /// Sends the query, once more where it may have been lost.
@@ -119,7 +135,8 @@ impl<'a> Flight<'a> {
     /// The next message, or why there will be none.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
         match &mut self.way {
-            Way::Socket(idle) => idle.arriving.poll(cx),
+            Way::Socket(idle) if std::mem::take(&mut self.more) => idle.socket.poll_receive_more(cx),
+            Way::Socket(idle) => idle.socket.poll_receive(cx),
             Way::Stream(answer) => Pin::new(&mut **answer).poll(cx),
             Way::Https(answer) => Pin::new(answer).poll(cx),
         }
@@ -128,9 +145,7 @@ impl<'a> Flight<'a> {
     /// Waits on, as what has come is no reply to it; `false` where nothing more can come.
     pub fn wait_on(&mut self) -> bool {
         self.heard = true;
-        if let Way::Socket(idle) = &mut self.way {
-            idle.arriving.set(idle.socket.clone().receive_more());
-        }
+        self.more = true;
         self.is_datagram()
     }
 

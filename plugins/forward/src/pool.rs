@@ -7,13 +7,11 @@ use crate::pace::Pace;
 use crate::random;
 use crate::socket::Socket;
 use crate::threads::PerThread;
-use crate::upstream::Fault;
 use api::task::Beside;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio_util::sync::ReusableBoxFuture;
 
 /// Queries that one worker may have in flight to one upstream: each takes a socket.
 pub const MAX_IN_FLIGHT: usize = 2048;
@@ -59,9 +57,7 @@ struct Shelf {
 #[derive(Debug)]
 pub struct Idle {
     /// The socket.
-    pub socket: Arc<Socket>,
-    /// What comes over it; for one query after the other, each of which sets it anew.
-    pub arriving: ReusableBoxFuture<'static, Result<Vec<u8>, Fault>>,
+    pub socket: Box<Socket>,
     opened: Instant,
     /// How long it is kept, once it has been given back.
     until: Instant,
@@ -85,9 +81,8 @@ impl Drop for Permit<'_> {
 
 impl Idle {
     /// A socket that has just been opened.
-    pub fn new(socket: Arc<Socket>, now: Instant) -> Idle {
-        let arriving = ReusableBoxFuture::new(socket.clone().receive());
-        Idle { socket, arriving, opened: now, until: now, exchanges: 0 }
+    pub fn new(socket: Box<Socket>, now: Instant) -> Idle {
+        Idle { socket, opened: now, until: now, exchanges: 0 }
     }
 
     /// Whether it has been kept for long enough.
@@ -197,11 +192,9 @@ impl Permit<'_> {
             return None;
         }
         let place = random::below(idle.len());
-        let taken = idle.swap_remove_front(place).filter(|taken| !taken.is_over(now));
-        if taken.is_some() {
-            self.pool.left();
-        }
-        taken
+        let taken = idle.swap_remove_front(place)?;
+        self.pool.left();
+        Some(taken).filter(|taken| !taken.is_over(now) && !taken.socket.has_failed())
     }
 
     /// Keeps a socket for later, unless it has served its time.
@@ -243,7 +236,8 @@ mod tests {
         (1..PORTS).for_each(|_| permit.give_back(socket(now), now));
         assert!(permit.take(now).is_none() && pool.has_idle(now), "few: another one is opened");
         let permit = filled(&pool, now);
-        let ports: HashSet<_> = (0..PORTS).filter_map(|_| permit.take(now)).map(|i| Arc::as_ptr(&i.socket)).collect();
+        let taken: Vec<Idle> = (0..PORTS).filter_map(|_| permit.take(now)).collect();
+        let ports: HashSet<String> = taken.iter().map(|idle| idle.socket.timed_out().to_string()).collect();
         assert_eq!(ports.len(), PORTS);
     }
 
@@ -291,5 +285,15 @@ mod tests {
         assert!(pool.permit().is_none());
         drop(more);
         assert!(pool.permit().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_no_longer_leaves_room() {
+        let (pool, now) = (Pool::new(Keep { max_idle: 2, ..KEEP }), Clock::manual().now());
+        let [permit, _, _] = &[(); 3].map(|()| pool.permit().expect("free"));
+        let after = |seconds| now + Duration::from_secs(seconds);
+        [after(5), now].into_iter().for_each(|used| permit.give_back(socket(now), used));
+        let taken: Vec<Idle> = (0..2).filter_map(|_| permit.take(after(11))).collect();
+        assert_eq!((taken.len(), pool.idle.load(Relaxed)), (1, 0), "one was too old");
     }
 }

@@ -9,7 +9,7 @@ use socket2::{Domain, Type};
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -37,7 +37,7 @@ impl Socket {
     ///
     /// # Errors
     /// The system's.
-    pub fn open(remote: SocketAddr, source: Option<IpAddr>) -> io::Result<Arc<Socket>> {
+    pub fn open(remote: SocketAddr, source: Option<IpAddr>) -> io::Result<Box<Socket>> {
         let socket = socket2::Socket::new(Domain::for_address(remote), Type::DGRAM.nonblocking(), None)?;
         if let Some(source) = source {
             socket.bind(&SocketAddr::new(source, 0).into())?;
@@ -47,7 +47,7 @@ impl Socket {
         // SAFETY: the socket is open for as long as it lives, and always gives the same descriptor.
         #[expect(unsafe_code, reason = "the runtime's only way to watch a socket for some events only")]
         let io = unsafe { AsyncFd::register_with_interest(socket, told) }?;
-        Ok(Arc::new(Socket { io, remote }))
+        Ok(Box::new(Socket { io, remote }))
     }
 
     /// Sends a message. One for which the system has no room is lost, as it may be on its further way.
@@ -65,16 +65,23 @@ impl Socket {
         }
     }
 
-    /// Waits for a datagram.
+    /// The next datagram; one query at a time waits for it.
     ///
     /// # Errors
     /// The system's: the upstream's port is closed, for example.
-    pub async fn receive(self: Arc<Self>) -> Result<Vec<u8>, Fault> {
-        loop {
-            self.arrival().await.map_err(|e| self.fault(&e))?;
+    pub fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
+        while let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
+            // Before it is read: then what comes from now on is told anew. As a rule that is nothing, and no read has to find that out.
+            ready.map_err(|e| self.fault(&e))?.clear_ready();
             if let Some(received) = self.read() {
-                return received;
+                return Poll::Ready(received);
             }
+        }
+        // An error leaves nothing to read where a port is closed (ICMP).
+        let told = ready!(self.io.poll_write_ready(cx)).and_then(|_| self.io.get_ref().take_error());
+        match told.and_then(|error| error.map_or(Ok(()), Err)) {
+            Ok(()) => Poll::Pending, // it was an earlier query's, and sending this one has fetched it
+            Err(e) => Poll::Ready(Err(self.fault(&e))),
         }
     }
 
@@ -82,20 +89,14 @@ impl Socket {
     ///
     /// # Errors
     /// The system's.
-    pub async fn receive_more(self: Arc<Self>) -> Result<Vec<u8>, Fault> {
-        match self.read() {
-            Some(received) => received,
-            None => self.receive().await,
-        }
+    pub fn poll_receive_more(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
+        self.read().map_or_else(|| self.poll_receive(cx), Poll::Ready)
     }
 
-    /// Waits until something has arrived, or a pending error is there: a closed port (ICMP) leaves nothing to read.
-    async fn arrival(&self) -> io::Result<()> {
-        let mut ready = self.io.ready(Interest::READABLE | Interest::ERROR).await?;
-        let failed = ready.ready().is_error();
-        // Before it is read: then what comes from now on is told anew. As a rule that is nothing, and no read has to find that out.
-        ready.clear_ready();
-        if failed { self.io.get_ref().take_error()?.map_or(Ok(()), Err) } else { Ok(()) }
+    /// Whether there has been an error: then the next one is not told. The runtime takes one that comes alone for the end of the way
+    /// out, and tells of that once.
+    pub fn has_failed(&self) -> bool {
+        self.io.try_io(Interest::WRITABLE, |_| Ok(())).is_ok()
     }
 
     /// Reads one datagram, if there is one.
@@ -126,5 +127,56 @@ impl Socket {
         let local = self.io.get_ref().local_addr().ok().and_then(|a| a.as_socket());
         let local = local.map_or_else(String::new, |a| a.to_string());
         Error::msg(format!("{what} udp {local}->{}: {words}", self.remote))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::net::UdpSocket;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    async fn received(socket: &Socket) -> Result<Vec<u8>, Fault> {
+        let message = poll_fn(|cx| socket.poll_receive(cx));
+        timeout(Duration::from_secs(60), message).await.expect("something comes")
+    }
+
+    fn upstream() -> (UdpSocket, Box<Socket>) {
+        let upstream = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let socket = Socket::open(upstream.local_addr().expect("an address"), None).expect("opened");
+        socket.send(b"query").expect("sent");
+        (upstream, socket)
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_arrive_together_are_all_received() {
+        let (upstream, socket) = upstream();
+        let (_, client) = upstream.recv_from(&mut [0; 16]).expect("a query");
+        for message in [b"one", b"two"] {
+            upstream.send_to(message, client).expect("sent");
+        }
+        assert_eq!(received(&socket).await.expect("a message"), b"one");
+        let more = poll_fn(|cx| socket.poll_receive_more(cx)).await;
+        assert_eq!(more.expect("a message"), b"two");
+        let nothing = timeout(Duration::from_millis(20), poll_fn(|cx| socket.poll_receive_more(cx))).await;
+        assert!(nothing.is_err());
+        upstream.send_to(b"three", client).expect("sent");
+        assert_eq!(received(&socket).await.expect("a message"), b"three");
+        assert!(!socket.has_failed());
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_told() {
+        let (closed, socket) = upstream();
+        drop(closed);
+        let fault = async {
+            socket.send(b"query").expect("sent");
+            received(&socket).await.expect_err("nobody is there")
+        };
+        let Fault::Failed(error) = fault.await else { panic!("no code has come") };
+        assert!(error.to_string().ends_with("read: connection refused"), "{error}");
+        assert!(socket.has_failed(), "it is not used again");
     }
 }

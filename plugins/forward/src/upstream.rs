@@ -18,6 +18,7 @@ use api::corefile::{ConfigError, Transport};
 use api::gotext::quote;
 use api::task::beside;
 use api::{Clock, Error, Query, Rcode, Result, Setup, os_words};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -290,7 +291,7 @@ impl Upstream {
     ///
     /// # Errors
     /// In the words of Go's library.
-    pub fn open(&self) -> Result<Arc<Socket>> {
+    pub fn open(&self) -> Result<Box<Socket>> {
         let address = self.address(Proto::Udp)?;
         Socket::open(address, self.settings.source)
             .map_err(|e| Error::msg(format!("dial udp {address}: connect: {}", os_words(&e))))
@@ -311,9 +312,9 @@ impl Upstream {
             Proto::Udp => {
                 let socket = self.open().map_err(Fault::Failed)?;
                 socket.send(&query)?;
-                let mut message = socket.clone().receive().await?;
+                let mut message = poll_fn(|cx| socket.poll_receive(cx)).await?;
                 while !message::is_sign_of_life(id, &message) {
-                    message = socket.clone().receive_more().await?;
+                    message = poll_fn(|cx| socket.poll_receive_more(cx)).await?;
                 }
                 Ok(message)
             }

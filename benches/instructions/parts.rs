@@ -125,6 +125,8 @@ impl Work for Dispatch {
 
 /// From the labels of a name to the service.
 struct LookUp {
+    /// Services as the API server has them.
+    objects: Vec<String>,
     services: Services,
     from: usize,
     owners: Vec<Vec<u8>>,
@@ -134,12 +136,16 @@ impl LookUp {
     /// Of services with the numbers from `from` on, which there are as far as they are those of the cluster.
     fn from(from: usize) -> LookUp {
         let objects = objects::cluster(SERVICES, 0, 0);
-        let services = objects.iter().filter(|object| object["kind"] == "Service").map(ToString::to_string);
-        let services: Vec<String> = services.collect();
-        let services = Services::read(services.iter().map(String::as_str)).expect("JSON");
+        let services = objects.iter().filter(|object| object["kind"] == "Service");
+        let objects: Vec<String> = services.map(ToString::to_string).collect();
+        let services = index(&objects);
         assert_eq!(services.knows(&owner(from)), from < SERVICES);
-        LookUp { services, from, owners: Vec::new() }
+        LookUp { objects, services, from, owners: Vec::new() }
     }
+}
+
+fn index(objects: &[String]) -> Services {
+    Services::read(objects.iter().map(String::as_str)).expect("JSON")
 }
 
 /// The labels of a service and its namespace.
@@ -149,7 +155,9 @@ fn owner(n: usize) -> Vec<u8> {
 }
 
 impl Work for LookUp {
+    /// Each index hashes with a key of its own, and so the figure is one of many keys.
     fn prepare(&mut self, first: usize) {
+        self.services = index(&self.objects);
         self.owners = round(first).map(|n| owner(self.from + n % SERVICES)).collect();
     }
 

@@ -225,9 +225,12 @@ impl Tally<'_> {
     }
 
     fn put(&self, Histogram { first, bounds }: Histogram, value: f64, units: u64) {
-        let bucket = bounds.iter().position(|&b| value <= b).unwrap_or(bounds.len()) as u32;
-        self.0.add(first + bucket, 1);
-        self.0.add(first + bounds.len() as u32 + 1, units);
+        let bucket = bounds.iter().position(|&b| value <= b).unwrap_or(bounds.len());
+        let cells = self.0.cells(first);
+        if let (Some(count), Some(sum)) = (cells.get(bucket), cells.get(bounds.len() + 1)) {
+            add(count, 1);
+            add(sum, units);
+        }
     }
 }
 
@@ -249,9 +252,9 @@ struct Slab {
     chunks: Box<[OnceLock<Chunk>]>,
 }
 
-type Chunk = Box<[AtomicU64]>;
+type Chunk = Box<[AtomicU64; CHUNK]>;
 
-/// Cells in a chunk, and chunks in a slab: a process has room for a million cells.
+/// Cells in a chunk, and chunks in a slab: a process has room for a million cells. Those of a series stand in one chunk.
 const CHUNK: usize = 1024;
 
 impl Slab {
@@ -259,18 +262,28 @@ impl Slab {
         Slab { chunks: (0..CHUNK).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Adds to a cell of the thread that owns this slab: nobody else writes to it.
+    /// The cells of a series from number `first` on, and those behind them; none where there is no room for them.
+    fn cells(&self, first: u32) -> &[AtomicU64] {
+        let Some(chunk) = self.chunks.get(first as usize / CHUNK) else { return &[] };
+        let chunk = chunk.get_or_init(|| Box::new([const { AtomicU64::new(0) }; CHUNK]));
+        &chunk[first as usize % CHUNK..]
+    }
+
     fn add(&self, cell: u32, n: u64) {
-        let Some(chunk) = self.chunks.get(cell as usize / CHUNK) else { return };
-        let chunk = chunk.get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
-        let cell = &chunk[cell as usize % CHUNK];
-        cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+        if let Some(cell) = self.cells(cell).first() {
+            add(cell, n);
+        }
     }
 
     fn get(&self, cell: u32) -> u64 {
         let chunk = self.chunks.get(cell as usize / CHUNK).and_then(OnceLock::get);
         chunk.map_or(0, |c| c[cell as usize % CHUNK].load(Relaxed))
     }
+}
+
+/// Adds to a cell of this thread: nobody else writes to it.
+fn add(cell: &AtomicU64, n: u64) {
+    cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
 /// A thread's slab; what it counted is kept when the thread ends.
@@ -348,9 +361,19 @@ impl Registry {
             };
             let start = if desc.labels.is_empty() { 0 } else { UNSET };
             let gauge = Arc::new(AtomicU64::new(start));
-            Child { first: self.cells.fetch_add(cells, Relaxed), kind: desc.kind, gauge }
+            Child { first: self.take_cells(cells), kind: desc.kind, gauge }
         };
         family.children.entry(key).or_insert_with(new).clone()
+    }
+
+    /// The number of the first of so many new cells, all in one chunk.
+    fn take_cells(&self, count: u32) -> u32 {
+        let first = |taken: u32| {
+            let left = CHUNK as u32 - taken % CHUNK as u32;
+            if count > left { taken + left } else { taken }
+        };
+        let (Ok(taken) | Err(taken)) = self.cells.fetch_update(Relaxed, Relaxed, |taken| Some(first(taken) + count));
+        first(taken)
     }
 
     fn sum(&self, cell: u32) -> u64 {
@@ -529,5 +552,17 @@ mod tests {
             "test_h_count 3",
         ];
         assert_eq!(lines("test_h"), want);
+    }
+
+    #[test]
+    fn every_series_has_room_for_all_its_buckets() {
+        static MANY: HistogramFamily = HistogramFamily::new("test_many", "Help.", &["n"], &[1.0; 100], Unit::Count);
+        for n in 0..30 {
+            MANY.with(&[&n.to_string()]).observe_count(2);
+        }
+        let last = lines("test_many_bucket").into_iter().filter(|line| line.contains("+Inf")).collect::<Vec<_>>();
+        assert_eq!((last.len(), lines("test_many_sum").len()), (30, 30));
+        assert!(last.iter().all(|line| line.ends_with(" 1")), "{last:?}");
+        assert!(lines("test_many_sum").iter().all(|line| line.ends_with(" 2")));
     }
 }

@@ -17,6 +17,12 @@ impl Fallthrough {
         Fallthrough(value::names(&zones))
     }
 
+    /// The same for the names that are `zone` or below it, and any for others.
+    pub fn inside(&self, zone: NameRef<'_>) -> Fallthrough {
+        let concerns = |other: &&Name| zone.is_below((*other).as_ref()) || other.as_ref().is_below(zone);
+        Fallthrough(self.0.iter().filter(concerns).cloned().collect())
+    }
+
     /// Whether `name`, in lower case, falls through.
     pub fn covers(&self, name: NameRef<'_>) -> bool {
         self.0.iter().any(|zone| name.is_below(zone.as_ref()))
@@ -44,5 +50,21 @@ mod tests {
         assert!(!covers("fallthrough example.org", "a.example.net"));
         assert!(covers("fallthrough example.net 10.0.0.0/24", "1.0.0.10.in-addr.arpa"));
         assert!(!Fallthrough::default().covers(NameRef::ROOT));
+    }
+
+    #[test]
+    fn inside_of_a_zone_nothing_else_counts() {
+        for (line, zone, name, falls) in [
+            ("fallthrough", "a.org", "b.a.org", true),
+            ("fallthrough org", "a.org", "a.org", true),
+            ("fallthrough b.a.org", "a.org", "c.b.a.org", true),
+            ("fallthrough b.a.org", "a.org", "c.a.org", false),
+            ("fallthrough net", "a.org", "a.org", false),
+        ] {
+            let [zone, name] = [zone, name].map(|text| Name::from_text(text).unwrap());
+            let (all, inside) = (fallthrough(line), fallthrough(line).inside(zone.as_ref()));
+            assert_eq!([&all, &inside].map(|f| f.covers(name.as_ref())), [falls; 2], "{line} {name}");
+        }
+        assert!(fallthrough("fallthrough net org").inside(Name::from_text("a.org").unwrap().as_ref()).0.len() == 1);
     }
 }

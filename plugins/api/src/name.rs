@@ -71,8 +71,9 @@ impl<'a> NameRef<'a> {
     }
 
     /// Whether this name is `zone` or below it. Case matters.
+    #[inline]
     pub fn is_below(self, zone: NameRef<'_>) -> bool {
-        self.below(zone).is_some()
+        zone.is_root() || self.below(zone).is_some()
     }
 
     /// The address that this name, in lower case, is the reverse of (RFC 1035 3.5, RFC 3596 2.5). An IPv4 address inside of an

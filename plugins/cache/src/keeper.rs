@@ -67,7 +67,7 @@ impl Keeper {
             let ttl = self.rules.ttl(&q.reply, verdict.kind);
             (ttl, verdict.keep && ttl > 0 && self.insert(q, verdict, ttl, reason))
         };
-        q.reply.map_ttls(|_, _| ttl);
+        q.reply.set_ttl(ttl);
         // The server makes an OPT of its own for the client (RFC 6891 6.1.1).
         q.reply.set_opt(None);
         kept

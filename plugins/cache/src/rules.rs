@@ -112,13 +112,13 @@ impl Rules {
     pub fn judge(&self, q: &Query, kind: Kind) -> Verdict {
         let empty = answers(q).next().is_none();
         let Answering { answers, foreign } = Answering::of(q);
-        let (has_soa, answers) = (has_soa(&q.reply), answers && !empty);
-        let kind = if denies(kind, has_soa, || !empty && !answers) { Kind::NoData } else { kind };
+        let answers = answers && !empty;
+        let kind = if denies(&q.reply, kind, || !empty && !answers) { Kind::NoData } else { kind };
         let complete = q.reply.flags() & flag::TC == 0;
         let worth = match kind {
             // Without an SOA there is no telling for how long something does not exist (RFC 2308 5).
             Kind::Answer => empty || answers,
-            Kind::NameError => has_soa,
+            Kind::NameError => has_soa(&q.reply),
             Kind::NoData | Kind::ServerError | Kind::Delegation => true,
             Kind::Meta | Kind::Update | Kind::Other => false,
         };
@@ -133,14 +133,14 @@ impl Rules {
     /// What the reply of `q` says, as in a [`Verdict`], where nothing else of that is needed.
     pub fn kind(&self, q: &Query, kind: Kind) -> Kind {
         let leads_nowhere = || answers(q).next().is_some() && !Answering::of(q).answers;
-        if denies(kind, has_soa(&q.reply), leads_nowhere) { Kind::NoData } else { kind }
+        if denies(&q.reply, kind, leads_nowhere) { Kind::NoData } else { kind }
     }
 
     /// The one TTL that all records of a reply get, in seconds.
     pub fn ttl(&self, reply: &Reply, kind: Kind) -> u32 {
         let counts = matches!(kind, Kind::Answer | Kind::NameError | Kind::NoData);
         // RFC 2181 8: with the highest bit set it is to be taken for 0.
-        let ttls = reply.records().map(|r| if r.ttl() > i32::MAX as u32 { 0 } else { r.ttl() });
+        let ttls = reply.ttls().map(|ttl| if ttl > i32::MAX as u32 { 0 } else { ttl });
         let smallest = ttls.min().filter(|_| counts).unwrap_or(DEFAULT_TTL);
         match kind {
             Kind::NameError | Kind::NoData => self.denial.clamp(smallest),
@@ -161,8 +161,8 @@ impl Rules {
 }
 
 /// Whether a reply of this kind denies, as it says with an SOA record, and has an answer only because aliases lead there.
-fn denies(kind: Kind, has_soa: bool, leads_nowhere: impl FnOnce() -> bool) -> bool {
-    kind == Kind::Answer && has_soa && leads_nowhere()
+fn denies(reply: &Reply, kind: Kind, leads_nowhere: impl FnOnce() -> bool) -> bool {
+    kind == Kind::Answer && has_soa(reply) && leads_nowhere()
 }
 
 /// How the answer section of a reply relates to the question.
@@ -254,5 +254,6 @@ fn in_class(r: &Record<'_>, class: Class) -> bool {
 }
 
 fn has_soa(reply: &Reply) -> bool {
-    reply.records().any(|r| r.section() == Section::Authority && r.rtype() == RecordType::SOA)
+    let mut behind_answer = reply.records().rev().take_while(|r| r.section() > Section::Answer);
+    behind_answer.any(|r| r.section() == Section::Authority && r.rtype() == RecordType::SOA)
 }

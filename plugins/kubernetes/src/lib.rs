@@ -29,7 +29,7 @@ mod zones;
 
 use answer::{Request, Verdict};
 use api::services::Live;
-use api::{Fallthrough, InfoCode, Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Step, Waiting};
+use api::{InfoCode, Plugin, PluginDef, Query, Rcode, RecordType, Result, Section, Step, Waiting};
 use cluster::Cluster;
 use elsewhere::Elsewhere;
 use index::Index;
@@ -70,7 +70,6 @@ const PROPERTIES: &[&str] = &[
 struct Kubernetes {
     zones: Zones,
     rules: Rules,
-    fallthrough: Fallthrough,
     cluster: Arc<Cluster>,
 }
 
@@ -108,7 +107,7 @@ impl Plugin for Kubernetes {
 impl Live for Kubernetes {
     fn answers(&self, q: &Query) -> bool {
         let Some((zone, offset)) = self.zones.find(q.name()) else { return false };
-        !self.fallthrough.covers(q.name()) || self.knows(&Request { question: &q.question, zone, offset })
+        !zone.fallthrough.covers(q.name()) || self.knows(&Request { question: &q.question, zone, offset })
     }
 }
 
@@ -127,7 +126,7 @@ impl Kubernetes {
     /// Passes the query on where that is configured; else says that the name does not exist, or, before the cluster is known,
     /// that nobody can tell.
     fn no_such_name(&self, q: &mut Query, zone: &Zone, offset: usize) -> Step {
-        if self.fallthrough.covers(q.name()) {
+        if zone.fallthrough.covers(q.name()) {
             q.reply.clear();
             return Step::Next;
         }

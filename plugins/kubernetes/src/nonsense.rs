@@ -11,7 +11,7 @@ use crate::setup::{Pods, Rules};
 use crate::watch::{Record, Target};
 use crate::zones::Zones;
 use api::test::query;
-use api::{Fallthrough, Plugin, Section, Step};
+use api::{Plugin, Section, Step};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -182,7 +182,7 @@ fn kubernetes(cluster: Cluster) -> Kubernetes {
     zones.set_multicluster(&["set.local.".into()]);
     let (namespaces, local, search) = (Vec::new(), Vec::new(), Vec::new());
     let rules = Rules { ttl: 5, pods: Pods::Verified, zonal: false, ignore_empty: false, namespaces, local, search };
-    Kubernetes { zones, rules, fallthrough: Fallthrough::default(), cluster: Arc::new(cluster) }
+    Kubernetes { zones, rules, cluster: Arc::new(cluster) }
 }
 
 /// How many answers there are; `-` where the name does not exist.

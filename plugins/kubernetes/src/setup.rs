@@ -85,7 +85,7 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let Properties { ttl, pods, zonal, ignore_empty, namespaces, fallthrough, .. } = properties;
     let rules = Rules { ttl, pods, zonal, ignore_empty, namespaces, local, search: search_domains() };
     advice::add(setup, &directive, &fallthrough);
-    let plugin = Arc::new(Kubernetes { zones, rules, fallthrough, cluster });
+    let plugin = Arc::new(Kubernetes { zones, rules, cluster });
     setup.offer::<Arc<dyn Live>>(plugin.clone());
     setup.offer::<Arc<dyn Metadata>>(plugin.clone());
     setup.offer::<Arc<dyn SearchPath>>(plugin.clone());
@@ -113,6 +113,7 @@ fn stanza<'a>(setup: &Setup<'_>, c: &mut Cursor<'a>) -> Result<(Zones, Propertie
         )));
     }
     zones.set_multicluster(&properties.multicluster);
+    zones.set_fallthrough(&properties.fallthrough);
     Ok((zones, properties))
 }
 

@@ -1,6 +1,6 @@
 //! The zones that the directive answers for.
 
-use api::{Name, NameRef};
+use api::{Fallthrough, Name, NameRef};
 
 /// The zones of one directive, and which of them names in PTR records end in.
 pub struct Zones {
@@ -21,6 +21,8 @@ pub struct Zone {
     pub name_servers: bool,
     /// Whether names in one of the reverse trees may be in it.
     pub has_reverse_names: bool,
+    /// The names of it that fall through.
+    pub fallthrough: Fallthrough,
 }
 
 impl Zones {
@@ -44,6 +46,11 @@ impl Zones {
         self.all.iter_mut().for_each(|zone| zone.multicluster = multicluster.contains(&zone.name));
     }
 
+    /// Lets names fall through.
+    pub fn set_fallthrough(&mut self, fallthrough: &Fallthrough) {
+        self.all.iter_mut().for_each(|zone| zone.fallthrough = fallthrough.inside(zone.name.as_ref()));
+    }
+
     /// What names in PTR records end in: the first zone that is no reverse one.
     pub fn primary(&self) -> NameRef<'_> {
         self.primary.as_ref()
@@ -56,7 +63,8 @@ impl Zone {
         let name_servers = format!("{NAME_SERVER}{zone}").find(&zone) == Some(NAME_SERVER.len());
         let mut trees = reverse_trees();
         let has_reverse_names = trees.any(|tree| name.as_ref().is_below(tree) || tree.is_below(name.as_ref()));
-        Zone { mangled: mangled(&name), multicluster: false, name_servers, has_reverse_names, name }
+        let (mangled, fallthrough) = (mangled(&name), Fallthrough::default());
+        Zone { mangled, multicluster: false, name_servers, has_reverse_names, fallthrough, name }
     }
 }
 

@@ -29,9 +29,16 @@ impl Group {
     }
 }
 
+/// Places of records.
+struct Order {
+    /// What each record is kept together with, by its place: the section, and, where it is put in order, the group.
+    keys: Vec<(Section, Option<Group>)>,
+    /// The places, in the order that the records are to have.
+    places: Vec<u16>,
+}
+
 thread_local! {
-    /// Places of records, in the order that they are to have.
-    static ORDER: RefCell<Vec<u16>> = const { RefCell::new(Vec::new()) };
+    static ORDER: RefCell<Order> = const { RefCell::new(Order { keys: Vec::new(), places: Vec::new() }) };
 }
 
 /// Puts the records of `sections` into their groups, and each group into the order that `arrange` makes of its places. Other
@@ -41,25 +48,22 @@ pub fn regroup(
     sections: impl Fn(Section) -> bool,
     mut arrange: impl FnMut(&Reply, Group, &mut [u16]),
 ) {
-    ORDER.with_borrow_mut(|order| {
-        order.clear();
-        order.extend(0..reply.records().len() as u16);
-        let group = |section, rtype| if sections(section) { Some(Group::of(rtype)) } else { None };
-        let key = |i: u16| reply.record(i.into()).map(|r| (r.section(), group(r.section(), r.rtype())));
+    ORDER.with_borrow_mut(|Order { keys, places }| {
+        keys.clear();
+        keys.extend(reply.records().map(|r| (r.section(), sections(r.section()).then(|| Group::of(r.rtype())))));
+        places.clear();
+        places.extend(0..keys.len() as u16);
+        let key = |place: u16| keys[usize::from(place)];
         // Stable, so that others keep their order; in place where the records are few or in order.
-        if !order.is_sorted_by_key(|&i| key(i)) {
-            order.sort_by_key(|&i| key(i));
+        if !keys.is_sorted() {
+            places.sort_by_key(|&place| key(place));
         }
-        let mut from = 0;
-        while from < order.len() {
-            let here = key(order[from]);
-            let end = from + order[from..].iter().take_while(|&&i| key(i) == here).count();
-            if let Some((_, Some(group))) = here {
-                arrange(reply, group, &mut order[from..end]);
+        for together in places.chunk_by_mut(|&a, &b| key(a) == key(b)) {
+            if let Some(group) = key(together[0]).1 {
+                arrange(reply, group, together);
             }
-            from = end;
         }
-        reply.reorder(order);
+        reply.reorder(places);
     });
 }
 

@@ -88,6 +88,8 @@ pub struct Reply {
     records: Vec<Entry>,
     question: NameBuf,
     rcode: Rcode,
+    /// The TTL of every record, where they are known to have the same; says nothing while there is none.
+    ttl: Option<u32>,
     /// Octets of the message without compression and without OPT.
     plain: usize,
     /// Octets that the message may grow to.
@@ -112,6 +114,7 @@ impl Default for Reply {
             records: Vec::with_capacity(16),
             question: NameBuf::default(),
             rcode: Rcode::NOERROR,
+            ttl: None,
             plain: 0,
             room: MAX_MESSAGE,
             overflow: false,
@@ -151,14 +154,11 @@ impl Reply {
         self.outcome = Outcome::Message;
         let copied = if opcode == Opcode::QUERY { request_flags & (flag::RD | flag::CD) } else { 0 };
         let flags = flag::QR | u16::from(opcode.0) << 11 | copied;
-        let w = &mut self.wire;
-        w.extend_from_slice(&id.to_be_bytes());
-        w.extend_from_slice(&flags.to_be_bytes());
-        w.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
-        w.extend_from_slice(question.original().as_bytes());
-        w.extend_from_slice(&question.rtype.0.to_be_bytes());
-        w.extend_from_slice(&question.class.0.to_be_bytes());
-        self.question.set(question.original());
+        let (name, w) = (question.original(), &mut self.wire);
+        w.extend_from_slice([id, flags, 1, 0, 0, 0].map(u16::to_be_bytes).as_flattened());
+        w.extend_from_slice(name.as_bytes());
+        w.extend_from_slice([question.rtype.0, question.class.0].map(u16::to_be_bytes).as_flattened());
+        self.question.set(name);
         self.plain = w.len();
     }
 
@@ -275,10 +275,7 @@ impl Reply {
         debug_assert!(self.records.last().is_none_or(|r| r.section <= section), "sections are written in their order");
         let start = self.wire.len();
         let Some(owner_plain) = self.write_owner(owner) else { return };
-        self.wire.extend_from_slice(&rtype.0.to_be_bytes());
-        self.wire.extend_from_slice(&class.0.to_be_bytes());
-        self.wire.extend_from_slice(&ttl.to_be_bytes());
-        self.wire.extend_from_slice(&[0, 0]);
+        self.wire.extend_from_slice(&fixed_fields(rtype, class, ttl));
         let rdata = self.wire.len();
         let mut writer = RecordData { wire: &mut self.wire, question: self.question.get(), saved: 0 };
         data(&mut writer);
@@ -290,9 +287,26 @@ impl Reply {
             return;
         }
         self.wire[rdata - 2..rdata].copy_from_slice(&((end - rdata) as u16).to_be_bytes());
-        self.records.push(Entry { start: start as u16, rdata: rdata as u16, end: end as u16, rtype, section });
+        self.note(Entry { start: start as u16, rdata: rdata as u16, end: end as u16, rtype, section }, ttl);
         self.plain += owner_plain + (end - rdata) + saved + 10;
         self.bump(section, 1);
+    }
+
+    /// Appends records that differ in their data only (RFC 2181 5), until the message has no room for more.
+    pub fn push_set<const N: usize>(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        rtype: RecordType,
+        ttl: u32,
+        data: impl IntoIterator<Item = [u8; N]>,
+    ) {
+        for octets in data {
+            self.push(section, owner, rtype, ttl, |d| d.octets(&octets));
+            if self.overflow {
+                return;
+            }
+        }
     }
 
     /// Appends an address record.
@@ -319,25 +333,31 @@ impl Reply {
 
     /// Writes an owner name and returns its octets without compression; `None`, and nothing written, where it is too long.
     fn write_owner(&mut self, owner: Owner<'_>) -> Option<usize> {
-        let question = self.question.get().as_bytes().len();
-        let (labels, offset) = match owner {
-            Owner::Question => (&[][..], 0),
-            Owner::Suffix(offset) => (&[][..], offset),
-            Owner::Under(labels) if labels.len() + question > MAX_NAME => return None,
-            Owner::Under(labels) => (labels, 0),
-            Owner::Target(place) => return self.write_target(place),
-            Owner::Name(name) if name == self.question.get() => (&[][..], 0),
+        match owner {
+            Owner::Question => Some(self.write_suffix(0)),
+            Owner::Suffix(offset) => Some(self.write_suffix(offset)),
+            Owner::Under(labels) if labels.len() + self.question.get().as_bytes().len() > MAX_NAME => None,
+            Owner::Under(labels) => {
+                self.wire.extend_from_slice(labels);
+                Some(labels.len() + self.write_suffix(0))
+            }
+            Owner::Target(place) => self.write_target(place),
+            Owner::Name(name) if name == self.question.get() => Some(self.write_suffix(0)),
             Owner::Name(name) => {
                 self.wire.extend_from_slice(name.as_bytes());
-                return Some(name.as_bytes().len());
+                Some(name.as_bytes().len())
             }
-        };
-        self.wire.extend_from_slice(labels);
-        match question - offset {
+        }
+    }
+
+    /// Writes the question's name without its first `offset` octets, as short as it can be, and returns its octets without compression.
+    fn write_suffix(&mut self, offset: usize) -> usize {
+        let len = self.question.get().as_bytes().len() - offset;
+        match len {
             1 => self.wire.push(0),
             _ => self.wire.extend_from_slice(&question_pointer(offset)),
         }
-        Some(labels.len() + question - offset)
+        len
     }
 
     /// Writes the target of an SRV record, which stands there as a whole, and returns its octets without compression; `None` where there
@@ -352,6 +372,12 @@ impl Reply {
         Some(name.len())
     }
 
+    /// Notes a record that has been written.
+    fn note(&mut self, entry: Entry, ttl: u32) {
+        self.ttl = if self.records.is_empty() { Some(ttl) } else { self.ttl.filter(|&one| one == ttl) };
+        self.records.push(entry);
+    }
+
     /// Adds to the header's count of a section, modulo 2^16.
     fn bump(&mut self, section: Section, by: u16) {
         let at = 6 + 2 * section as usize;
@@ -362,6 +388,14 @@ impl Reply {
 
 /// Octets in front of the target of an SRV record: priority, weight, port.
 const PORT_END: usize = 6;
+
+/// What stands between the owner of a record and its data (RFC 1035 4.1.3); the length of the data comes when they are written.
+fn fixed_fields(rtype: RecordType, class: Class, ttl: u32) -> [u8; 10] {
+    let mut fields = [0; 10];
+    let known = u64::from(rtype.0) << 48 | u64::from(class.0) << 32 | u64::from(ttl);
+    fields[..8].copy_from_slice(&known.to_be_bytes());
+    fields
+}
 
 /// A compression pointer to the question's name without its first `offset` octets.
 fn question_pointer(offset: usize) -> [u8; 2] {
@@ -541,8 +575,24 @@ impl Reply {
         self.overflow
     }
 
+    /// The TTLs of the records, in seconds, in no order: that of each record, or, where all have the same, that one.
+    pub fn ttls(&self) -> impl Iterator<Item = u32> {
+        let one = self.ttl.filter(|_| !self.records.is_empty());
+        let looked_at = if one.is_some() { &[] } else { &*self.records };
+        one.into_iter().chain(looked_at.iter().map(|&entry| Record { reply: self, entry }.ttl()))
+    }
+
+    /// Gives every record this TTL.
+    pub fn set_ttl(&mut self, ttl: u32) {
+        if self.ttl != Some(ttl) {
+            self.map_ttls(|_, _| ttl);
+            self.ttl = Some(ttl);
+        }
+    }
+
     /// Sets the TTL of every record to what `ttl` makes of it.
     pub fn map_ttls(&mut self, mut ttl: impl FnMut(Section, u32) -> u32) {
+        self.ttl = None;
         for r in &self.records {
             let at = r.rdata as usize - 6;
             let field = &mut self.wire[at..at + 4];

@@ -81,7 +81,7 @@ impl Reply {
             let plain = wire::plain_rdata_len(message, r.rtype, r.rdata, r.end)?;
             self.wire.extend_from_slice(&message[at..r.end]);
             let (rdata, end) = (r.rdata as u16, r.end as u16);
-            self.records.push(Entry { start: at as u16, rdata, end, rtype: r.rtype, section });
+            self.note(Entry { start: at as u16, rdata, end, rtype: r.rtype, section }, r.ttl);
             self.plain += r.owner_plain + 10 + plain;
             self.bump(section, 1);
         } else {

@@ -46,20 +46,21 @@ impl Reply {
             self.rearrange(order.iter().map(|&i| i.into()), usize::MAX);
             return;
         }
-        let front = self.records[first].start;
+        let front = usize::from(self.records[first].start);
         let Names { wire: old, entries, .. } = &mut self.names;
         old.clear();
-        old.extend_from_slice(&self.wire[front.into()..]);
+        old.extend_from_slice(&self.wire[front..]);
         entries.clear();
         entries.extend_from_slice(&self.records);
-        let mut start = front;
-        for (record, &from) in self.records.iter_mut().zip(order).skip(first) {
+        let (mut start, mut rest) = (front as u16, &mut self.wire[front..]);
+        for (record, &from) in self.records[first..].iter_mut().zip(&order[first..]) {
             let entry = entries[usize::from(from)];
+            let octets = &old[usize::from(entry.start) - front..usize::from(entry.end) - front];
+            let (place, behind) = rest.split_at_mut(octets.len());
+            place.copy_from_slice(octets);
             let (rdata, end) = (start + (entry.rdata - entry.start), start + (entry.end - entry.start));
-            let octets = &old[usize::from(entry.start - front)..usize::from(entry.end - front)];
-            self.wire[start.into()..end.into()].copy_from_slice(octets);
             *record = Entry { start, rdata, end, ..entry };
-            start = end;
+            (start, rest) = (end, behind);
         }
     }
 
@@ -67,9 +68,12 @@ impl Reply {
     /// front of them all, and data without names. Names point backwards only, so that those in front are no danger either.
     fn moves_freely(&self, first: usize) -> bool {
         let front = usize::from(self.records[first].start).min(REACH);
+        // Mostly each is like the one before it.
+        let mut before = None;
         self.records[first..].iter().all(|e| {
-            let owner = wire::u16_at(&self.wire, e.start.into()).map_or(0, usize::from);
-            (0xc000..0xc000 + front).contains(&owner) && wire::layout(e.rtype).is_empty()
+            let this = (wire::u16_at(&self.wire, e.start.into()).map_or(0, usize::from), e.rtype);
+            let known = before.replace(this) == Some(this);
+            known || (0xc000..0xc000 + front).contains(&this.0) && wire::layout(this.1).is_empty()
         })
     }
 

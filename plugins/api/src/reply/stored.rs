@@ -96,6 +96,7 @@ impl Reply {
 
     /// Finds the records from `at` on, which have been checked before, and sets their TTL where one is given.
     fn index_again(&mut self, mut at: usize, ttl: Option<u32>) {
+        self.ttl = ttl;
         for (field, section) in [(6, Section::Answer), (8, Section::Authority), (10, Section::Additional)] {
             for _ in 0..u16::from_be_bytes([self.wire[field], self.wire[field + 1]]) {
                 let start = at;

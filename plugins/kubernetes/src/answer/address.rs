@@ -43,9 +43,12 @@ impl Kubernetes {
         };
         let family = Family::of(request.question.rtype);
         self.write_addresses(&hit, family, Owner::Question, reply);
+        if reply.records().len() > 0 {
+            return Verdict::Answered;
+        }
         match hit.leads_to() {
-            Some(target) if reply.records().len() == 0 => self.chase(request, target, family, reply),
-            _ => Verdict::Answered,
+            Some(target) => self.chase(request, target, family, reply),
+            None => Verdict::Answered,
         }
     }
 
@@ -113,16 +116,15 @@ impl Kubernetes {
 
     fn write_service_endpoints(&self, selection: &Selection<'_>, family: Family, owner: Owner<'_>, reply: &mut Reply) {
         for (number, slice, part) in selection.round(reply.room()) {
-            for entry in part.of(family.numbers(&slice.addresses)) {
-                if reply.overflowed() {
-                    return;
-                }
-                if selection.takes(&slice, entry)
-                    && !selection.repeats((number, &slice, entry))
-                    && let Some(address) = slice.addresses.get(entry)
-                {
-                    reply.push_address(Section::Answer, owner, self.rules.ttl, address);
-                }
+            if reply.overflowed() {
+                return;
+            }
+            let (v4, v6) = (slice.addresses.v4(), slice.addresses.v6());
+            let entries = selection.distinct(number, &slice, part.of(family.numbers(&slice.addresses)));
+            let (section, ttl) = (Section::Answer, self.rules.ttl);
+            match family {
+                Family::V4 => reply.push_set(section, owner, RecordType::A, ttl, entries.map(|n| v4[n])),
+                Family::V6 => reply.push_set(section, owner, RecordType::AAAA, ttl, entries.map(|n| v6[n - v4.len()])),
             }
         }
     }

@@ -48,14 +48,19 @@ pub struct Asked<'a> {
     pub zone: &'a Zone,
     /// Where the zone begins in the name.
     pub offset: usize,
-    /// Whether `ns.dns` is known below the zone.
-    pub name_servers: bool,
+    /// The zone in the client's letters.
+    pub letters: NameRef<'a>,
 }
 
 impl<'a> Asked<'a> {
     /// Whether the version of the naming scheme is asked for.
     pub fn is_version(&self) -> bool {
         self.labels() == b"\x0bdns-version"
+    }
+
+    /// Whether the zone's name servers are asked for. CoreDNS knows them only where the client wrote the zone in lower case (spec 7.2).
+    fn is_name_servers(&self) -> bool {
+        self.labels() == b"\x02ns\x03dns" && self.zone.name_servers && self.letters == self.zone.name.as_ref()
     }
 
     /// The labels in front of the zone.
@@ -67,7 +72,7 @@ impl<'a> Asked<'a> {
 impl Kubernetes {
     /// What a name stands for where addresses, services or names of any kind are asked for.
     pub(super) fn find<'a>(&'a self, asked: &Asked<'a>) -> Result<Hit<'a>, NoSuchName> {
-        if asked.name_servers && asked.labels() == b"\x02ns\x03dns" {
+        if asked.is_name_servers() {
             return Ok(Hit::NameServers);
         }
         self.find_record(asked)

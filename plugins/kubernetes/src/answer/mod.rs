@@ -57,8 +57,7 @@ impl<'a> Request<'a> {
 
     /// The name asked for.
     fn asked(&self) -> Asked<'a> {
-        let name_servers = self.zone.name_servers && self.is_plain();
-        Asked { name: self.question.name(), zone: self.zone, offset: self.offset, name_servers }
+        Asked { name: self.question.name(), zone: self.zone, letters: self.letters(), offset: self.offset }
     }
 }
 
@@ -156,7 +155,7 @@ impl Kubernetes {
         reply.push(section, Owner::Suffix(offset), RecordType::SOA, ttl.min(NEGATIVE_TTL), |d| {
             d.under_question_compressed(b"\x02ns\x03dns", offset);
             d.under_question_compressed(b"\x0ahostmaster", offset);
-            [serial, 7200, 1800, 86_400, ttl].into_iter().for_each(|n| d.u32(n));
+            d.octets([serial, 7200, 1800, 86_400, ttl].map(u32::to_be_bytes).as_flattened());
         });
     }
 }

@@ -168,12 +168,12 @@ impl<'a> Ports<'a> {
 
     /// How many of `ports` are asked for; an object without ports counts as one port without name, protocol and number.
     pub fn count(self, ports: &[Port]) -> usize {
-        if ports.is_empty() { usize::from(self.are_any()) } else { self.among(ports).count() }
+        if self.are_any() { ports.len().max(1) } else { self.among(ports).count() }
     }
 
     /// Whether one of `ports` is asked for, or there are none and none is asked for.
     pub fn are_in(self, ports: &[Port]) -> bool {
-        if ports.is_empty() { self.are_any() } else { self.among(ports).next().is_some() }
+        self.are_any() || self.among(ports).next().is_some()
     }
 
     /// Whether any port is meant.

@@ -38,11 +38,10 @@ impl Selection<'_> {
         if room < MAX_MESSAGE && all().map(|(_, s)| s.addresses.len()).sum::<usize>() > room / MIN_RECORD {
             (first, cut) = (fastrand::usize(..self.service.slices.len().max(1)), fastrand::u16(..));
         }
-        let tail = all().skip(first).take(1).map(move |(number, slice)| (number, slice, Part::From(cut)));
-        let others = all().skip(first + 1).chain(all().take(first));
-        let head =
-            all().skip(first).take(usize::from(cut > 0)).map(move |(number, slice)| (number, slice, Part::Before(cut)));
-        tail.chain(others.map(|(number, slice)| (number, slice, Part::From(0)))).chain(head)
+        let part = move |number, of_first| if number == first { of_first } else { Part::From(0) };
+        let from_first = all().skip(first).map(move |(number, slice)| (number, slice, part(number, Part::From(cut))));
+        let others = all().take(first + usize::from(cut > 0));
+        from_first.chain(others.map(move |(number, slice)| (number, slice, part(number, Part::Before(cut)))))
     }
 
     /// Whether an entry of a slice is meant.
@@ -61,9 +60,20 @@ impl Selection<'_> {
         self.slices().any(|slice| (0..slice.len()).any(|entry| self.takes(&slice, entry)))
     }
 
-    /// Whether the address of an entry stands in an entry before it, in this slice or in one of those before it; `number` is
-    /// that of the slice in [`Selection::slices`].
-    pub fn repeats(&self, (number, slice, entry): (usize, &Slice, usize)) -> bool {
+    /// Those of the entries of a slice that are meant, but for those whose address stands in an entry before them, in this slice or in one
+    /// of those before it; `number` is that of the slice in [`Selection::slices`].
+    pub fn distinct<'s>(
+        &'s self,
+        number: usize,
+        slice: &'s Slice,
+        entries: Range<usize>,
+    ) -> impl Iterator<Item = usize> + 's {
+        let may_repeat = slice.repeats || self.service.overlap;
+        entries
+            .filter(move |&entry| self.takes(slice, entry) && !(may_repeat && self.stands_before(number, slice, entry)))
+    }
+
+    fn stands_before(&self, number: usize, slice: &Slice, entry: usize) -> bool {
         if slice.repeats && slice.addresses.repeated(entry, |before| self.takes(slice, before)) {
             return true;
         }

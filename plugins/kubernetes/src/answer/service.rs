@@ -91,7 +91,7 @@ impl<'a, 'r> Writer<'a, 'r> {
 
     fn srv(&mut self, port: u16, target: NameRef<'_>) {
         self.reply.push(Section::Answer, Owner::Question, RecordType::SRV, self.ttl, |d| {
-            [0, self.weight, port].into_iter().for_each(|n| d.u16(n));
+            d.octets([0, self.weight, port].map(u16::to_be_bytes).as_flattened());
             d.name(target);
         });
         self.ports += 1;
@@ -143,13 +143,11 @@ impl<'a, 'r> Writer<'a, 'r> {
             }
         }
         for (number, slice) in selection.slices().enumerate().filter(|(_, s)| has_number(ports, &s.ports)) {
-            for entry in (0..slice.addresses.len()).filter(|&entry| selection.takes(&slice, entry)) {
+            for entry in selection.distinct(number, &slice, 0..slice.addresses.len()) {
                 if self.reply.overflowed() {
                     return;
                 }
-                if !selection.repeats((number, &slice, entry)) {
-                    self.glue(&slice, entry);
-                }
+                self.glue(&slice, entry);
             }
         }
     }
@@ -179,13 +177,13 @@ impl<'a, 'r> Writer<'a, 'r> {
         let mut target = NameBuf::default();
         let target = target.join(&[owner, self.names.tree], self.names.suffix).filter(|_| addresses.len() > 0);
         self.weigh(ports.count(all) * (addresses.len() + hosts.len()));
-        let numbers = || ports.among(all).filter_map(|p| p.number);
+        let (before, numbers) = (self.ports, || ports.among(all).filter_map(|p| p.number));
         for (at, number) in numbers().enumerate() {
             if !numbers().take(at).any(|n| n == number) {
                 target.into_iter().chain(hosts.iter().map(Name::as_ref)).for_each(|target| self.srv(number, target));
             }
         }
-        if let Some(target) = target.filter(|_| numbers().next().is_some()) {
+        if let Some(target) = target.filter(|_| self.ports > before) {
             addresses.distinct().for_each(|a| self.address(target, a));
         }
     }

@@ -46,7 +46,8 @@ fn kubernetes_with(fallthrough: Fallthrough, more: impl FnOnce(&mut Writer)) -> 
     let cluster = Arc::new(Cluster { index, imports: Some(imports) });
     let mut zones = Zones::new(&zones).unwrap();
     zones.set_multicluster(&["set.local.".into()]);
-    Kubernetes { zones, rules, fallthrough, cluster }
+    zones.set_fallthrough(&fallthrough);
+    Kubernetes { zones, rules, cluster }
 }
 
 /// An import of each kind in namespace `n`.

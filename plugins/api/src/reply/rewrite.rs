@@ -346,4 +346,44 @@ mod tests {
         reply.reorder(&[0, 1, 2]);
         assert_eq!(shown(reply)[0], before[2]);
     }
+
+    #[test]
+    fn the_one_ttl_of_all_records_is_known_only_where_there_is_one() {
+        let mut reply = Reply::default();
+        reply.start(1, Opcode::QUERY, 0, &Question::default());
+        let push =
+            |reply: &mut Reply, ttl| reply.push_set(Section::Answer, Owner::Question, RecordType::A, ttl, [[0; 4]; 2]);
+        let told = |reply: &Reply| {
+            let (told, real): (Vec<_>, Vec<_>) = (reply.ttls().collect(), reply.records().map(|r| r.ttl()).collect());
+            assert!(
+                real.iter().all(|ttl| told.contains(ttl)) && told.iter().all(|ttl| real.contains(ttl)),
+                "{told:?} {real:?}"
+            );
+            told.len()
+        };
+        assert_eq!(told(&reply), 0);
+        reply.set_ttl(9);
+        push(&mut reply, 5);
+        assert_eq!(told(&reply), 1);
+        push(&mut reply, 6);
+        assert_eq!(told(&reply), 4, "each by itself");
+        reply.set_ttl(7);
+        assert_eq!(told(&reply), 1);
+        reply.map_ttls(|_, ttl| ttl + 1);
+        assert_eq!(told(&reply), 4);
+        reply.reorder(&[3, 2, 1, 0]);
+        reply.drop_from(Section::Answer);
+        assert_eq!(told(&reply), 0);
+        push(&mut reply, 3);
+        assert_eq!(told(&reply), 1);
+    }
+
+    #[test]
+    fn a_set_ends_where_the_message_has_no_room() {
+        let mut reply = Reply::default();
+        reply.start(1, Opcode::QUERY, 0, &Question::default());
+        reply.set_room(60);
+        reply.push_set(Section::Answer, Owner::Question, RecordType::A, 5, (0..).map(|n: u32| n.to_be_bytes()));
+        assert!(reply.overflowed() && (1..4).contains(&reply.records().len()));
+    }
 }

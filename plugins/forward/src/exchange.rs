@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// How long a query is tried at all.
 const BUDGET: Duration = Duration::from_secs(5);
-/// Pause between two rounds through all upstreams where the number of attempts has no limit.
+/// Pause between two rounds through all upstreams where the number of attempts has no limit, or all hold back.
 const PAUSE: Duration = Duration::from_millis(20);
 /// After so long another upstream is asked as well where nothing is known of the first one yet.
 const UNKNOWN: Duration = Duration::from_millis(50);
@@ -58,7 +58,7 @@ pub struct Exchange<'a> {
     last: Option<Error>,
     /// All upstreams are down: the one that was tried all the same was the last one.
     at_random: bool,
-    /// All have failed at once, and are asked again after a pause.
+    /// All have failed at once or hold back, and are asked again after a pause.
     pausing: bool,
 }
 
@@ -161,19 +161,29 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The next upstream in the order that is neither down nor asked already.
+    /// The next upstream in the order that is neither down nor asked already, nor holds back.
     fn choose(&mut self, now: Instant) -> Option<&'a Upstream> {
         let upstreams = &self.forward.upstreams;
         for _ in 0..upstreams.len() {
             let upstream = &upstreams[self.order.next()];
-            if !self.asks(upstream) && !self.forward.is_down(upstream) {
+            let is_free = !self.asks(upstream) && !self.forward.is_down(upstream);
+            if is_free && !self.forward.holds_back(upstream, now) {
                 return Some(upstream);
             }
         }
-        if self.flights.is_empty() && self.forward.all_are_down() {
+        if !self.flights.is_empty() {
+            return None;
+        }
+        if self.forward.all_are_down() {
             return self.forward.any_at_random(now).inspect(|_| self.at_random = true);
         }
+        self.pause(now); // the others hold back
         None
+    }
+
+    /// Waits for a moment with asking anybody.
+    fn pause(&mut self, now: Instant) {
+        (self.pausing, self.resend) = (true, now + PAUSE);
     }
 
     fn asks(&self, upstream: &Upstream) -> bool {
@@ -257,7 +267,7 @@ impl<'a> Exchange<'a> {
         }
         let round_is_over = (self.failed as usize).is_multiple_of(self.forward.upstreams.len());
         if self.forward.max_attempts == u32::MAX && self.flights.is_empty() && round_is_over {
-            (self.pausing, self.resend) = (true, now + PAUSE); // who refuses at once is not asked as fast as that
+            self.pause(now); // who refuses at once is not asked as fast as that
         } else if !self.has_misled_all() {
             self.attempt(q, now);
         }

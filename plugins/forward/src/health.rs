@@ -152,7 +152,9 @@ async fn wait_for_queries(upstream: &Upstream) {
 /// Makes one probe: whether the upstream answered.
 async fn probe(upstream: &Upstream) -> bool {
     let alive = timeout(PATIENCE, is_alive(upstream)).await.unwrap_or(false);
-    if !alive {
+    if alive {
+        upstream.forgive();
+    } else {
         upstream.metrics.check_failures.inc();
     }
     upstream.health.probed(alive);

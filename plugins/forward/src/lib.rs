@@ -214,6 +214,11 @@ impl Forward {
         upstream.health.is_down(self.max_fails)
     }
 
+    /// Whether a query is not sent to an upstream for the moment, which may turn out to be down.
+    fn holds_back(&self, upstream: &Upstream, now: Instant) -> bool {
+        self.max_fails > 0 && upstream.pace().is_some_and(|pace| pace.holds_back(upstream.millis_at(now)))
+    }
+
     fn all_are_down(&self) -> bool {
         self.upstreams.iter().all(|upstream| self.is_down(upstream))
     }

@@ -1,6 +1,7 @@
 //! How well an upstream has answered lately, as one worker has seen it: what retransmissions and the default policy go by.
 //!
-//! Only its own worker writes here; the numbers are atomic because all workers' stand side by side.
+//! Only its own worker writes here, but for what a health check forgives; the numbers are atomic because all workers' stand side
+//! by side.
 
 use api::Rcode;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,6 +12,8 @@ const FLOOR: Duration = Duration::from_millis(50);
 /// So many queries without any reply, for so long at least, say that the upstream is mute.
 const MANY: u32 = 64;
 const MUTE: Duration = Duration::from_millis(250);
+/// Milliseconds between two queries that it is sent all the same while others are held back.
+const TRIAL: u64 = 10;
 /// Microseconds that an upstream may need more than twice the time of the best one and still be as good.
 const SLACK: u32 = 20_000;
 /// Microseconds that an upstream counts as slower which only answers with failures.
@@ -36,6 +39,8 @@ pub struct Pace {
     /// Queries that were sent since it last replied, and when the first of them was, in milliseconds of the upstream's time.
     unanswered: AtomicU32,
     unanswered_since: AtomicU64,
+    /// When it was last sent a query although others are held back, in milliseconds of the upstream's time.
+    tried: AtomicU64,
     /// When it last replied, in milliseconds of the upstream's time, and one more; 0 is never.
     replied: AtomicU64,
 }
@@ -71,8 +76,29 @@ impl Pace {
         if before == 0 {
             self.unanswered_since.store(now, Relaxed);
         }
-        let patience = MUTE.max(4 * self.patience(MUTE));
-        before >= MANY && now >= self.unanswered_since.load(Relaxed) + patience.as_millis() as u64
+        self.is_silent(now, MUTE.max(4 * self.patience(MUTE)))
+    }
+
+    /// Whether a query is better held back at `now` (milliseconds) than sent: many have got no reply for longer than the upstream
+    /// needs, so that it is slow, has stalled or will soon turn out to be mute. One is sent from time to time.
+    pub fn holds_back(&self, now: u64) -> bool {
+        let is_silent = self.is_silent(now, self.patience(MUTE));
+        let is_tried = is_silent && now >= self.tried.load(Relaxed) + TRIAL;
+        if is_tried {
+            self.tried.store(now, Relaxed);
+        }
+        is_silent && !is_tried
+    }
+
+    /// Whether many queries have got no reply at all for so long.
+    fn is_silent(&self, now: u64, patience: Duration) -> bool {
+        self.unanswered.load(Relaxed) >= MANY
+            && now >= self.unanswered_since.load(Relaxed) + patience.as_millis() as u64
+    }
+
+    /// The upstream has turned out to be alive otherwise: its silence until now does not count.
+    pub fn forgive(&self) {
+        self.unanswered.store(0, Relaxed);
     }
 
     /// No reply came for so long; another upstream has answered meanwhile, or the time is up.
@@ -187,6 +213,26 @@ mod tests {
         assert!(!pace.sent(209) && pace.sent(260));
         pace.replied(270, MS, Rcode::NOERROR);
         assert!(!pace.sent(280) && !pace.sent(9_000), "few");
+    }
+
+    #[test]
+    fn queries_are_held_back_from_an_upstream_that_may_be_mute_but_for_some() {
+        let pace = Pace::default();
+        pace.replied(0, MS, Rcode::NOERROR);
+        assert!(!(0..MANY).any(|_| pace.sent(10)));
+        assert_eq!([59, 60, 61, 69, 70, 71].map(|now| pace.holds_back(now)), [false, false, true, true, false, true]);
+        pace.replied(72, MS, Rcode::NOERROR);
+        assert!(!pace.holds_back(73));
+        assert!(!(0..MANY).any(|_| pace.sent(80)));
+        pace.forgive();
+        assert!(!pace.sent(1_000) && !pace.holds_back(1_000), "a probe was answered");
+    }
+
+    #[test]
+    fn queries_are_not_held_back_while_nobody_knows_how_long_replies_take() {
+        let pace = Pace::default();
+        assert!(!(0..MANY).any(|_| pace.sent(10)));
+        assert!(!pace.holds_back(200));
     }
 
     #[test]

@@ -7,11 +7,13 @@ use api::task::{Carried, Carry};
 use api::test::{query, text, world};
 use api::wire::flag;
 use api::{Chain, Clock, Link, Panics, Query, Run};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// The chain that `lines` make, which are those of the directive.
@@ -190,6 +192,45 @@ async fn a_silent_upstream_is_left_out_where_users_have_set_the_order_too() {
         heard += 1;
     }
     assert!(heard <= 10, "{heard} queries and probes to the silent one");
+}
+
+#[tokio::test]
+async fn an_upstream_that_stalls_is_not_sent_all_that_comes_in_the_meantime() {
+    let (socket, address) = upstream().await;
+    let chain = Arc::new(chain(&format!("forward . {address}")).expect("no mistakes"));
+    let known = async {
+        let (packet, client) = receive(&socket).await;
+        socket.send_to(&reply(&packet, 0), client).await.expect("sent");
+    };
+    assert_eq!(tokio::join!(ask(&chain, "a.org A"), known).0, "NOERROR");
+    let mut asked = JoinSet::new();
+    for wave in 0..3 {
+        for n in 0..100 {
+            let chain = chain.clone();
+            asked.spawn(async move { ask(&chain, &format!("{wave}-{n}.org A")).await });
+        }
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    let (mut packets, mut clients) = (Vec::new(), HashSet::new());
+    while let Ok((packet, client)) = timeout(Duration::ZERO, receive(&socket)).await {
+        clients.insert(client);
+        packets.push((packet, client));
+    }
+    assert!((100..150).contains(&clients.len()), "{} queries were sent", clients.len());
+    let play = async {
+        for (packet, client) in packets {
+            socket.send_to(&reply(&packet, 0), client).await.expect("sent");
+        }
+        loop {
+            let (packet, client) = receive(&socket).await;
+            socket.send_to(&reply(&packet, 0), client).await.expect("sent");
+        }
+    };
+    let answers = timeout(Duration::from_secs(1), asked.join_all());
+    tokio::select! {
+        answers = answers => assert!(answers.expect("in time").iter().all(|answer| answer == "NOERROR")),
+        () = play => (),
+    }
 }
 
 #[tokio::test]

@@ -231,6 +231,11 @@ impl Upstream {
         self.pool.pace()
     }
 
+    /// It has answered a probe: no thread counts it as silent any longer.
+    pub fn forgive(&self) {
+        self.pool.paces().for_each(Pace::forgive);
+    }
+
     /// Whether it has sent any reply since then, to any thread.
     fn has_replied(&self, since: Instant) -> bool {
         let since = self.millis_at(since);

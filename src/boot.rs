@@ -18,6 +18,9 @@ pub const VERSION: &str = concat!("poddns-", env!("CARGO_PKG_VERSION"));
 /// Environment variable with the ID of the process that a successor ends once it serves (SIGUSR2).
 pub const PREDECESSOR: &str = "PODDNS_PREDECESSOR";
 
+/// Open files that there is room for from the start: 8 octets of the kernel's memory each.
+const SOCKETS: u64 = 16_384;
+
 /// Runs the daemon with the process's arguments until it ends.
 pub fn run(table: Table) -> ExitCode {
     let mut arguments = std::env::args();
@@ -45,10 +48,10 @@ pub fn run(table: Table) -> ExitCode {
 
 /// Serves until the process is told to stop.
 fn serve(table: Table, options: Options) -> ExitCode {
+    make_room_for_sockets(allow_many_sockets());
     if let Err(e) = output::init(options.log) {
         return refuse(&format!("cannot start the log: {e}"), 1);
     }
-    allow_many_sockets();
     panics::install();
     metrics::register();
     for row in &table.0 {
@@ -77,12 +80,23 @@ fn serve(table: Table, options: Options) -> ExitCode {
 }
 
 /// Raises the number of open files to what the system allows at most, as Go's runtime does: connections and waiting queries
-/// have a socket each, and the usual 1,024 are few.
-fn allow_many_sockets() {
-    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current = limit.maximum;
-    // What there is has to do then.
-    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
+/// have a socket each, and the usual 1,024 are few. Returns how many there may be.
+fn allow_many_sockets() -> u64 {
+    let before = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = rustix::process::Rlimit { current: before.maximum, ..before };
+    // What there is has to do where it cannot be raised.
+    let allowed = rustix::process::setrlimit(rustix::process::Resource::Nofile, most).map_or(before, |()| most);
+    allowed.current.unwrap_or(u64::MAX)
+}
+
+/// Has the system make its table of our open files large enough for many of them, of which so many are `allowed`. It would grow it
+/// as they become more, and Linux lets the thread that opens one more wait for some 10 ms then, until no other one reads the old
+/// table: a worker would answer nobody in the meantime. There are no other threads yet.
+fn make_room_for_sockets(allowed: u64) {
+    let last = allowed.clamp(1, SOCKETS) - 1;
+    let last = i32::try_from(last).unwrap_or(i32::MAX);
+    // Without that room all works, too.
+    let _ = rustix::io::fcntl_dupfd_cloexec(io::stderr(), last);
 }
 
 /// Everything up to the first query; a failure leaves nothing open.

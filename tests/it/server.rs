@@ -1,6 +1,6 @@
 //! The daemon under pressure from outside: broken and hostile Corefiles, taken ports, reloads that fail, the end.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
@@ -194,6 +194,18 @@ fn a_taken_port_is_named_with_advice() {
     let words =
         format!("Listen: listen tcp 127.0.0.1:{port}: bind: address already in use\n  another process listens there");
     assert!(said.starts_with(&words), "{said}");
+}
+
+/// The system lets a worker wait for some 10 ms whenever it makes more room.
+#[test]
+fn there_is_room_for_many_open_files_from_the_start() {
+    let port = Port::free();
+    let daemon = Daemon::serving(&format!(".:{} {{\n whoami\n}}\n", port.number()));
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("a process");
+    let room = status.lines().find_map(|line| line.strip_prefix("FDSize:")).expect("a table of open files");
+    let room: u64 = room.trim().parse().expect("a number");
+    let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    assert!(room >= allowed.min(16_384), "{room}");
 }
 
 #[test]

@@ -25,8 +25,6 @@ pub struct Flight<'a> {
     pub misled: Option<Rcode>,
     /// When it was sent first.
     pub begun: Instant,
-    /// More may have arrived with that.
-    more: bool,
     permit: Permit<'a>,
     way: Way,
 }
@@ -59,17 +57,7 @@ thread_local! {
 impl<'a> Flight<'a> {
     /// A query that goes over a socket; it is not sent yet.
     pub fn over_socket(upstream: &'a Upstream, permit: Permit<'a>, idle: Idle, form: Form, now: Instant) -> Flight<'a> {
-        Flight {
-            upstream,
-            form,
-            sent: 0,
-            heard: false,
-            misled: None,
-            begun: now,
-            more: false,
-            permit,
-            way: Way::Socket(idle),
-        }
+        Flight::new(upstream, permit, (Way::Socket(idle), 0), form, now)
     }
 
     /// A query that was given to a stream, from where its answer comes.
@@ -80,17 +68,7 @@ impl<'a> Flight<'a> {
         form: Form,
         now: Instant,
     ) -> Flight<'a> {
-        Flight {
-            upstream,
-            form,
-            sent: 1,
-            heard: false,
-            misled: None,
-            begun: now,
-            more: false,
-            permit,
-            way: Way::Stream(Box::new(answer)),
-        }
+        Flight::new(upstream, permit, (Way::Stream(Box::new(answer)), 1), form, now)
     }
 
     /// A query that was given to a connection for HTTPS.
@@ -101,17 +79,18 @@ impl<'a> Flight<'a> {
         form: Form,
         now: Instant,
     ) -> Flight<'a> {
-        Flight {
-            upstream,
-            form,
-            sent: 1,
-            heard: false,
-            misled: None,
-            begun: now,
-            more: false,
-            permit,
-            way: Way::Https(answer),
-        }
+        Flight::new(upstream, permit, (Way::Https(answer), 1), form, now)
+    }
+
+    /// A query that was `sent` so often.
+    fn new(
+        upstream: &'a Upstream,
+        permit: Permit<'a>,
+        (way, sent): (Way, u32),
+        form: Form,
+        now: Instant,
+    ) -> Flight<'a> {
+        Flight { upstream, form, sent, heard: false, misled: None, begun: now, permit, way }
     }
 
     /// Sends the query, once more where it may have been lost.
@@ -135,7 +114,6 @@ impl<'a> Flight<'a> {
     /// The next message, or why there will be none.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
         match &mut self.way {
-            Way::Socket(idle) if std::mem::take(&mut self.more) => idle.socket.poll_receive_more(cx),
             Way::Socket(idle) => idle.socket.poll_receive(cx),
             Way::Stream(answer) => Pin::new(&mut **answer).poll(cx),
             Way::Https(answer) => Pin::new(answer).poll(cx),
@@ -145,7 +123,9 @@ impl<'a> Flight<'a> {
     /// Waits on, as what has come is no reply to it; `false` where nothing more can come.
     pub fn wait_on(&mut self) -> bool {
         self.heard = true;
-        self.more = true;
+        if let Way::Socket(idle) = &self.way {
+            idle.socket.look_again();
+        }
         self.is_datagram()
     }
 

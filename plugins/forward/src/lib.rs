@@ -216,7 +216,7 @@ impl Forward {
 
     /// Whether a query is not sent to an upstream for the moment, which may turn out to be down.
     fn holds_back(&self, upstream: &Upstream, now: Instant) -> bool {
-        self.max_fails > 0 && upstream.pace().is_some_and(|pace| pace.holds_back(upstream.millis_at(now)))
+        self.max_fails > 0 && upstream.pace().is_some_and(|pace| pace.holds_back(|| upstream.millis_at(now)))
     }
 
     fn all_are_down(&self) -> bool {

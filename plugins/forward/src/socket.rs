@@ -9,6 +9,7 @@ use socket2::{Domain, Type};
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -19,6 +20,8 @@ pub struct Socket {
     /// Watched for what arrives and for errors only: the system would tell of each message that has left, too.
     io: AsyncFd<socket2::Socket>,
     remote: SocketAddr,
+    /// More may have arrived with the last datagram, and is not told of.
+    more: AtomicBool,
 }
 
 thread_local! {
@@ -47,7 +50,7 @@ impl Socket {
         // SAFETY: the socket is open for as long as it lives, and always gives the same descriptor.
         #[expect(unsafe_code, reason = "the runtime's only way to watch a socket for some events only")]
         let io = unsafe { AsyncFd::register_with_interest(socket, told) }?;
-        Ok(Box::new(Socket { io, remote }))
+        Ok(Box::new(Socket { io, remote, more: AtomicBool::new(false) }))
     }
 
     /// Sends a message. One for which the system has no room is lost, as it may be on its further way.
@@ -70,6 +73,12 @@ impl Socket {
     /// # Errors
     /// The system's: the upstream's port is closed, for example.
     pub fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
+        if self.more.load(Relaxed) {
+            self.more.store(false, Relaxed);
+            if let Some(received) = self.read() {
+                return Poll::Ready(received);
+            }
+        }
         while let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
             // Before it is read: then what comes from now on is told anew. As a rule that is nothing, and no read has to find that out.
             ready.map_err(|e| self.fault(&e))?.clear_ready();
@@ -85,12 +94,9 @@ impl Socket {
         }
     }
 
-    /// The same where something has been received that was of no use: more may have arrived with it.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn poll_receive_more(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
-        self.read().map_or_else(|| self.poll_receive(cx), Poll::Ready)
+    /// What has been received was of no use: more may have arrived with it, which is looked for before the system tells of anything.
+    pub fn look_again(&self) {
+        self.more.store(true, Relaxed);
     }
 
     /// Whether there has been an error: then the next one is not told. The runtime takes one that comes alone for the end of the way
@@ -158,9 +164,10 @@ mod tests {
             upstream.send_to(message, client).expect("sent");
         }
         assert_eq!(received(&socket).await.expect("a message"), b"one");
-        let more = poll_fn(|cx| socket.poll_receive_more(cx)).await;
-        assert_eq!(more.expect("a message"), b"two");
-        let nothing = timeout(Duration::from_millis(20), poll_fn(|cx| socket.poll_receive_more(cx))).await;
+        socket.look_again();
+        assert_eq!(received(&socket).await.expect("a message"), b"two");
+        socket.look_again();
+        let nothing = timeout(Duration::from_millis(20), poll_fn(|cx| socket.poll_receive(cx))).await;
         assert!(nothing.is_err());
         upstream.send_to(b"three", client).expect("sent");
         assert_eq!(received(&socket).await.expect("a message"), b"three");

@@ -319,7 +319,8 @@ impl Upstream {
                 socket.send(&query)?;
                 let mut message = poll_fn(|cx| socket.poll_receive(cx)).await?;
                 while !message::is_sign_of_life(id, &message) {
-                    message = poll_fn(|cx| socket.poll_receive_more(cx)).await?;
+                    socket.look_again();
+                    message = poll_fn(|cx| socket.poll_receive(cx)).await?;
                 }
                 Ok(message)
             }

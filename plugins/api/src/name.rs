@@ -111,8 +111,13 @@ impl<'a> NameRef<'a> {
 
     /// Whether both names are the same but for the case of ASCII letters.
     pub fn eq_ignore_case(self, other: NameRef<'_>) -> bool {
-        same_octets(self.0, other.0) || self.0.eq_ignore_ascii_case(other.0) // most letters are the same ones
+        same_letters(self.0, other.0)
     }
+}
+
+/// Whether two lists of octets are the same but for the case of ASCII letters. Most are the same with it.
+pub fn same_letters(a: &[u8], b: &[u8]) -> bool {
+    same_octets(a, b) || a.eq_ignore_ascii_case(b)
 }
 
 /// Whether two lists of octets are the same. Those as long as most names are compared in place: the call of `==` costs more.

@@ -101,15 +101,14 @@ impl Kubernetes {
                 Some(Backing::Headless) => self.write_service_endpoints(selection, family, owner, reply),
                 _ => (),
             },
-            Hit::Endpoints(index, host) => {
+            Hit::Endpoints(endpoints) => {
                 let first = reply.records().len();
-                index.endpoint(host, |slice, entry| {
-                    let address = slice.addresses.get(entry).filter(|&a| family.has(a))?;
+                let addresses = endpoints.iter().filter_map(|(slice, entry)| slice.addresses.get(entry));
+                for address in addresses.filter(|&a| family.has(a)) {
                     if !holds(reply, first, address) {
                         reply.push_address(Section::Answer, owner, self.rules.ttl, address);
                     }
-                    None::<()>
-                });
+                }
             }
         }
     }

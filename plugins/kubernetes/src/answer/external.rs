@@ -122,8 +122,8 @@ impl Kubernetes {
         }
         let name = space.join(&[&[host.len() as u8], host, owner], NameRef::ROOT)?;
         let (_, name) = name.as_bytes().split_last()?;
-        index.endpoint(name, |_, _| Some(()))?;
-        Some(Hit::Endpoints(index, name))
+        let endpoints = index.endpoints(name);
+        (!endpoints.is_empty()).then_some(Hit::Endpoints(endpoints))
     }
 
     /// Writes the addresses; returns the names that stand in their place.

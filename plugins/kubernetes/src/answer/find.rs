@@ -3,7 +3,7 @@
 use super::name::{Below, Grammar, Node, Ports, Tree, Zonal};
 use super::selection::{Selection, owned};
 use crate::Kubernetes;
-use crate::index::{AddressText, Backing, Index, NameKind, Namespace};
+use crate::index::{AddressText, Backing, Endpoints, NameKind, Namespace};
 use crate::setup::Pods;
 use crate::zones::Zone;
 use api::{Name, NameRef};
@@ -17,8 +17,8 @@ pub enum Hit<'a> {
     NameServers,
     /// A service by one or more of its ports.
     Service(Selection<'a>),
-    /// Endpoints of a service by their host: where they are known, and the labels of host, cluster, service and namespace.
-    Endpoints(&'a Index, &'a [u8]),
+    /// Endpoints of a service by their host.
+    Endpoints(Endpoints),
     /// An address in a pod's name; the labels of pod and namespace.
     Pod(&'a [u8], IpAddr),
 }
@@ -118,8 +118,8 @@ impl Kubernetes {
         let ports = match below {
             Below::Ports(ports) => ports,
             Below::Endpoint(host) => {
-                let known = !external && index.endpoint(host, |_, _| Some(())).is_some();
-                return if known { Ok(Hit::Endpoints(index, host)) } else { Err(NoSuchName) };
+                let endpoints = if external { Endpoints::default() } else { index.endpoints(host) };
+                return if endpoints.is_empty() { Err(NoSuchName) } else { Ok(Hit::Endpoints(endpoints)) };
             }
         };
         let (headless, has_ports) = (matches!(definition.backing, Backing::Headless), !definition.ports.is_empty());
@@ -198,7 +198,7 @@ impl Hit<'_> {
     pub fn leads_to(&self) -> Option<Name> {
         match self {
             Hit::Service(selection) => selection.leads_to(),
-            Hit::Endpoints(index, host) => index.endpoint(host, |slice, entry| {
+            Hit::Endpoints(endpoints) => endpoints.iter().find_map(|(slice, entry)| {
                 let number = entry.checked_sub(slice.addresses.len())?;
                 owned(slice.names.get(number)?)
             }),

@@ -5,7 +5,7 @@ use super::name::Ports;
 use super::selection::Selection;
 use super::{Request, Verdict};
 use crate::Kubernetes;
-use crate::index::{Addresses, Backing, Definition, HostSpace, Index, Port, Slice};
+use crate::index::{Addresses, Backing, Definition, Endpoints, HostSpace, Port, Slice};
 use api::name::NameBuf;
 use api::{Name, NameRef, Owner, Record, RecordType, Reply, Section};
 use std::net::IpAddr;
@@ -76,7 +76,7 @@ impl<'a, 'r> Writer<'a, 'r> {
     /// Each port of the endpoints that a name stands for.
     pub fn endpoints_of(&mut self, hit: &Hit<'_>) {
         match hit {
-            Hit::Endpoints(index, host) => self.endpoints(index, host),
+            Hit::Endpoints(endpoints) => self.endpoints(endpoints),
             Hit::Service(selection) if selection.definition().is_some_and(|d| d.backing == Backing::Headless) => {
                 self.headless(selection);
             }
@@ -153,23 +153,16 @@ impl<'a, 'r> Writer<'a, 'r> {
     }
 
     /// Each port of the endpoints with this host.
-    fn endpoints(&mut self, index: &Index, host: &[u8]) {
-        let each = |look: &mut dyn FnMut(&Slice, usize)| {
-            index.endpoint(host, |slice, entry| {
-                (entry < slice.addresses.len()).then(|| look(slice, entry));
-                None::<()>
-            });
-        };
-        let mut pairs = 0;
-        each(&mut |slice, _| pairs += Ports::ANY.count(&slice.ports));
-        self.weigh(pairs);
+    fn endpoints(&mut self, endpoints: &Endpoints) {
+        let each = || endpoints.iter().filter(|&(slice, entry)| entry < slice.addresses.len());
+        self.weigh(each().map(|(slice, _)| Ports::ANY.count(&slice.ports)).sum());
         let mut seen = Seen::default();
-        each(&mut |slice, entry| self.ports(slice, entry, Ports::ANY, &mut seen));
-        each(&mut |slice, entry| {
+        each().for_each(|(slice, entry)| self.ports(slice, entry, Ports::ANY, &mut seen));
+        for (slice, entry) in each() {
             if has_number(Ports::ANY, &slice.ports) && !self.has_glue(slice, entry) {
                 self.glue(slice, entry);
             }
-        });
+        }
     }
 
     /// The ports asked for, among all of a service, with its addresses; `hosts` stand in the place of addresses.

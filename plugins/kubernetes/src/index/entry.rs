@@ -2,6 +2,7 @@
 
 use super::addresses::{Addresses, HostSpace};
 use super::labels::LabelSet;
+use api::name::same_letters;
 use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -210,7 +211,7 @@ impl Slice {
         let tag = host_tag(label);
         let hosts = self.hosts.as_deref().map_or(&[][..], |hosts| &hosts.tags);
         let alike = hosts.iter().enumerate().filter(move |&(_, &t)| t == tag).map(|(entry, _)| entry);
-        alike.filter(move |&e| self.written_host(e).eq_ignore_ascii_case(label))
+        alike.filter(move |&e| same_letters(self.written_host(e), label))
     }
 
     /// The entries whose host follows from this address.
@@ -296,8 +297,14 @@ pub fn first_label(wire: &[u8]) -> &[u8] {
     wire.first().and_then(|&len| wire.get(..=len as usize)).unwrap_or_default()
 }
 
-/// A short hash of a label, whatever its letters' case; never 0.
+/// A short hash of a label, whatever its letters' case; never 0. It is one of the end, where hosts of a service differ: hashing all of a
+/// label costs more than all else that a look-up does.
 fn host_tag(label: &[u8]) -> u16 {
-    let hash = label.iter().fold(0u32, |h, b| h.wrapping_mul(31).wrapping_add(b.to_ascii_lowercase().into()));
-    (hash ^ (hash >> 16)) as u16 | 1
+    let end = match label.last_chunk() {
+        Some(end) => u64::from_be_bytes(*end),
+        None => label.iter().fold(0, |end, &octet| end << 8 | u64::from(octet)),
+    };
+    // The bit that letters of either case differ in.
+    let folded = end | u64::from_ne_bytes([b' '; 8]);
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16 | 1
 }

@@ -5,6 +5,7 @@
 //! as it was before or as it is after.
 
 mod addresses;
+mod endpoints;
 mod entry;
 mod external;
 mod labels;
@@ -17,6 +18,7 @@ mod writer;
 mod tests;
 
 pub use addresses::{AddressText, Addresses, HostSpace};
+pub use endpoints::Endpoints;
 pub use entry::{Backing, Definition, NameKind, Namespace, Pod, Port, Service, Slice};
 pub use external::External;
 pub use labels::KeptLabels;
@@ -164,23 +166,6 @@ impl Index {
         all
     }
 
-    /// Calls `look` with each entry of a service's slices whose host is the first label of `name`, until it returns
-    /// something. `name` are the labels of host, cluster (of what is imported), service and namespace, lower-case, in wire
-    /// form without the root.
-    pub fn endpoint<R>(&self, name: &[u8], mut look: impl FnMut(&Slice, usize) -> Option<R>) -> Option<R> {
-        let host = entry::first_label(name);
-        let owner = &name[host.len()..];
-        let found = self.hosts.find(self.hash(name), |slot| {
-            self.slice_of(slot, owner, |slice| slice.entries_called(host).find_map(|e| look(slice, e)))
-        });
-        found.or_else(|| {
-            let address = addresses::address_of_host(host)?;
-            self.endpoint_addresses.find(self.hash(address), |slot| {
-                self.slice_of(slot, owner, |slice| slice.entries_called_after(address).find_map(|e| look(slice, e)))
-            })
-        })
-    }
-
     /// Calls `look` with each service that has this cluster address, until it returns something.
     pub fn cluster_address<R>(&self, address: IpAddr, mut look: impl FnMut(&Service) -> Option<R>) -> Option<R> {
         self.cluster_addresses.find(self.hash(address), |slot| {
@@ -212,11 +197,6 @@ impl Index {
             (*namespace.label == *label).then(|| namespace.exists())
         });
         found.unwrap_or(false)
-    }
-
-    fn slice_of<R>(&self, slot: u32, owner: &[u8], look: impl FnOnce(&Slice) -> Option<R>) -> Option<R> {
-        let slice = self.slices.get(slot)?;
-        slice.owner.eq_ignore_ascii_case(owner).then(|| look(&slice))?
     }
 
     fn hash(&self, name: impl Hash) -> u64 {

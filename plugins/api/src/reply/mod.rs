@@ -301,12 +301,27 @@ impl Reply {
         ttl: u32,
         data: impl IntoIterator<Item = [u8; N]>,
     ) {
+        let mut data = data.into_iter();
+        let (written, plain) = (self.records.len(), self.plain);
+        let Some(first) = data.next() else { return };
+        self.push(section, owner, rtype, ttl, |d| d.octets(&first));
+        let Some(&one) = self.records.get(written) else { return };
+        // All others are like the first one but for their data.
+        let (head, len) = (usize::from(one.start)..usize::from(one.rdata), usize::from(one.end - one.start));
         for octets in data {
-            self.push(section, owner, rtype, ttl, |d| d.octets(&octets));
-            if self.overflow {
-                return;
+            let start = self.wire.len();
+            if start + len > self.room || self.records.len() >= usize::from(u16::MAX) {
+                self.overflow = true;
+                break;
             }
+            self.wire.extend_from_within(head.clone());
+            self.wire.extend_from_slice(&octets);
+            let (start, rdata, end) = (start as u16, (start + head.len()) as u16, (start + len) as u16);
+            self.records.push(Entry { start, rdata, end, ..one });
         }
+        let more = self.records.len() - written - 1;
+        self.plain += more * (self.plain - plain);
+        self.bump(section, more as u16);
     }
 
     /// Appends an address record.

@@ -141,8 +141,15 @@ const IP6_ARPA: NameRef<'static> = NameRef(b"\x03ip6\x04arpa\0");
 
 /// A label of decimal digits without leading zeros, up to 255.
 fn octet(label: &[u8]) -> Option<u8> {
-    let digits = label.iter().all(u8::is_ascii_digit) && (label.len() == 1 || label.first() != Some(&b'0'));
-    std::str::from_utf8(label).ok().filter(|_| digits)?.parse().ok()
+    let digit = |digit: u8| digit.is_ascii_digit().then(|| u16::from(digit - b'0'));
+    let number = match *label {
+        [a] => digit(a)?,
+        [b'0', ..] => return None,
+        [a, b] => digit(a)? * 10 + digit(b)?,
+        [a, b, c] => (digit(a)? * 10 + digit(b)?) * 10 + digit(c)?,
+        _ => return None,
+    };
+    u8::try_from(number).ok()
 }
 
 /// A label of one hexadecimal digit.
@@ -322,9 +329,13 @@ fn unescape(bytes: &mut std::str::Bytes<'_>) -> Result<u8, NameError> {
 /// A name in a fixed buffer: no allocation, cheap to overwrite.
 #[derive(Clone)]
 pub struct NameBuf {
-    octets: [u8; MAX_NAME],
+    /// Room for the name, in whole chunks.
+    octets: [u8; MAX_NAME.next_multiple_of(CHUNK)],
     len: u8,
 }
+
+/// Octets that are made lower-case at once.
+const CHUNK: usize = 16;
 
 impl NameBuf {
     /// The name.
@@ -360,13 +371,15 @@ impl NameBuf {
     /// Overwrites the name with `name` in lower case.
     pub fn set_lower(&mut self, name: NameRef<'_>) {
         self.set(name);
-        self.octets[..name.0.len()].make_ascii_lowercase();
+        // What stands behind the name in its last chunk counts for nothing; octets one by one cost more.
+        let (chunks, _) = self.octets.as_chunks_mut::<CHUNK>();
+        chunks.iter_mut().take(name.0.len().div_ceil(CHUNK)).for_each(|chunk| chunk.make_ascii_lowercase());
     }
 }
 
 impl Default for NameBuf {
     fn default() -> Self {
-        NameBuf { octets: [0; MAX_NAME], len: 1 }
+        NameBuf { octets: [0; _], len: 1 }
     }
 }
 
@@ -385,6 +398,18 @@ mod tests {
                 b[at] ^= 0x80;
                 assert!(!same_octets(&a, &b), "{len} {at}");
             }
+        }
+    }
+
+    #[test]
+    fn names_of_any_length_are_made_lower_case() {
+        let mut buffer = NameBuf::default();
+        for len in (3..=MAX_NAME).rev() {
+            let first = if len % 2 == 0 { &b"\x02XX"[..] } else { b"\x01X" };
+            let wire = [first, &b"\x01X".repeat((len - 1 - first.len()) / 2), b"\0"].concat();
+            let name = NameRef::read(&wire).expect("a name");
+            buffer.set_lower(name);
+            assert_eq!((buffer.get(), wire.len()), (name.to_lower().as_ref(), len));
         }
     }
 

@@ -59,12 +59,17 @@ pub struct Traffic {
     duration: Histogram,
     dnssec: OnceLock<Counter>,
     /// By type, protocol and address family.
-    requests: Box<[OnceLock<Counter>]>,
-    /// By protocol.
-    request_size: [OnceLock<Histogram>; 2],
-    response_size: [OnceLock<Histogram>; 2],
+    requests: Box<[OnceLock<Requests>]>,
     /// By response code, each for replies that a plugin wrote and for others.
     responses: Box<[OnceLock<Counter>]>,
+}
+
+/// What is counted of queries of one type that came in one way, the series with fewer labels too: all of it is found at once.
+#[derive(Clone, Copy)]
+struct Requests {
+    count: Counter,
+    size: Histogram,
+    response_size: Histogram,
 }
 
 /// Response codes that have a place of their own.
@@ -73,16 +78,13 @@ const CODES: usize = 24;
 impl Traffic {
     /// The counters of `site`; `plugin` is the label of replies that a plugin wrote.
     pub fn new(site: &Site, plugin: &'static str) -> Traffic {
-        let places = |n: usize| (0..n).map(|_| OnceLock::new()).collect();
         Traffic {
             site: site.clone(),
             plugin,
             duration: DURATION.with(&[&site.server, &site.view, &site.zone]),
             dnssec: OnceLock::new(),
-            requests: places((TYPES.len() + 1) * 4),
-            request_size: Default::default(),
-            response_size: Default::default(),
-            responses: places(CODES * 2),
+            requests: (0..(TYPES.len() + 1) * 4).map(|_| OnceLock::new()).collect(),
+            responses: (0..CODES * 2).map(|_| OnceLock::new()).collect(),
         }
     }
 
@@ -94,28 +96,34 @@ impl Traffic {
 
     /// The same where the reply is still to be made: it will have so many octets.
     pub fn count_sized(&self, q: &Query, now: Instant, reply_len: usize) {
-        let Site { server, zone, view, .. } = &self.site;
         let proto = usize::from(!q.transport.is_datagram());
         let family = usize::from(!q.client.ip().to_canonical().is_ipv4());
         let kind = TYPES.iter().position(|t| *t == q.asked_type()).unwrap_or(TYPES.len());
-        let request = &self.requests[(kind * 2 + proto) * 2 + family];
-        let new = || {
-            let name = TYPES.get(kind).map_or_else(|| "other".to_owned(), RecordType::to_string);
-            REQUESTS.with(&[["1", "2"][family], PROTOCOLS[proto], server, &name, view, zone])
-        };
-        let size = |family: &HistogramFamily| family.with(&[PROTOCOLS[proto], server, view, zone]);
-        let (request, response) = (*request.get_or_init(new), self.response(q));
-        let request_size = *self.request_size[proto].get_or_init(|| size(&REQUEST_SIZE));
-        let response_size = *self.response_size[proto].get_or_init(|| size(&RESPONSE_SIZE));
+        let requests = &self.requests[(kind * 2 + proto) * 2 + family];
+        let (requests, response) = (requests.get_or_init(|| self.requests(kind, proto, family)), self.response(q));
         tally(|tally| {
-            tally.add(request, 1);
+            tally.add(requests.count, 1);
             tally.observe(self.duration, now.saturating_duration_since(q.received));
-            tally.observe_count(request_size, q.asked_len() as u64);
-            tally.observe_count(response_size, reply_len as u64);
+            tally.observe_count(requests.size, q.asked_len() as u64);
+            tally.observe_count(requests.response_size, reply_len as u64);
             tally.add(response, 1);
         });
         if q.dnssec_ok() {
+            let Site { server, zone, view, .. } = &self.site;
             self.dnssec.get_or_init(|| DO.with(&[server, view, zone])).inc();
+        }
+    }
+
+    #[cold]
+    fn requests(&self, kind: usize, proto: usize, family: usize) -> Requests {
+        let Site { server, zone, view, .. } = &self.site;
+        let (name, proto) =
+            (TYPES.get(kind).map_or_else(|| "other".to_owned(), RecordType::to_string), PROTOCOLS[proto]);
+        let size = |family: &HistogramFamily| family.with(&[proto, server, view, zone]);
+        Requests {
+            count: REQUESTS.with(&[["1", "2"][family], proto, server, &name, view, zone]),
+            size: size(&REQUEST_SIZE),
+            response_size: size(&RESPONSE_SIZE),
         }
     }
 

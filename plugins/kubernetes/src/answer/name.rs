@@ -1,6 +1,7 @@
 //! What the labels in front of a zone mean (spec 2).
 
 use crate::index::Port;
+use smallvec::SmallVec;
 
 /// A name below a zone, read from its labels. Labels are lower-case, in wire form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -171,6 +172,17 @@ impl<'a> Ports<'a> {
         if self.are_any() { ports.len().max(1) } else { self.among(ports).count() }
     }
 
+    /// The numbers of those that are asked for, each once.
+    pub fn numbers(self, ports: &[Port]) -> Numbers {
+        let mut numbers = Numbers::new();
+        for number in self.among(ports).filter_map(|p| p.number) {
+            if !numbers.contains(&number) {
+                numbers.push(number);
+            }
+        }
+        numbers
+    }
+
     /// Whether one of `ports` is asked for, or there are none and none is asked for.
     pub fn are_in(self, ports: &[Port]) -> bool {
         self.are_any() || self.among(ports).next().is_some()
@@ -182,8 +194,13 @@ impl<'a> Ports<'a> {
     }
 }
 
+/// Numbers of ports.
+pub type Numbers = SmallVec<[u16; 8]>;
+
+/// Whether `name`, whatever its letters, is `asked`, which is lower-case, or any is.
 fn matches(asked: &[u8], name: &[u8]) -> bool {
-    asked.is_empty() || asked.eq_ignore_ascii_case(name)
+    let same = || asked.len() == name.len() && asked.iter().zip(name).all(|(a, n)| *a == n.to_ascii_lowercase());
+    asked.is_empty() || same()
 }
 
 /// A label without its length octet, as ports and endpoints may be asked for.
@@ -273,5 +290,9 @@ mod tests {
         assert_eq!(count(b"dns", b"tcp"), 0);
         assert!(Ports::ANY.are_in(&[]) && Ports::ANY.count(&[]) == 1);
         assert!(!Ports { port: b"a", protocol: b"" }.are_in(&[]));
+        let numbered = |number| Port { number, ..port(b"x", b"TCP") };
+        let all = [Some(2), None, Some(1), Some(2)].map(numbered);
+        assert_eq!(Ports::ANY.numbers(&all)[..], [2, 1]);
+        assert!(Ports { port: b"y", protocol: b"" }.numbers(&all).is_empty());
     }
 }

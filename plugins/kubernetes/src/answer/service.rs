@@ -135,11 +135,12 @@ impl<'a, 'r> Writer<'a, 'r> {
         self.weigh(selection.slices().map(|s| selection.count(&s) * ports.count(&s.ports)).sum());
         let mut seen = Seen::default();
         for (_, slice, part) in selection.round(self.reply.room()) {
+            let numbers = ports.numbers(&slice.ports);
             for entry in part.of(0..slice.addresses.len()).filter(|&entry| selection.takes(&slice, entry)) {
                 if self.reply.overflowed() {
                     return;
                 }
-                self.ports(&slice, entry, ports, &mut seen);
+                self.ports(&slice, entry, &numbers, &mut seen);
             }
         }
         for (number, slice) in selection.slices().enumerate().filter(|(_, s)| has_number(ports, &s.ports)) {
@@ -157,7 +158,7 @@ impl<'a, 'r> Writer<'a, 'r> {
         let each = || endpoints.iter().filter(|&(slice, entry)| entry < slice.addresses.len());
         self.weigh(each().map(|(slice, _)| Ports::ANY.count(&slice.ports)).sum());
         let mut seen = Seen::default();
-        each().for_each(|(slice, entry)| self.ports(slice, entry, Ports::ANY, &mut seen));
+        each().for_each(|(slice, entry)| self.ports(slice, entry, &Ports::ANY.numbers(&slice.ports), &mut seen));
         for (slice, entry) in each() {
             if has_number(Ports::ANY, &slice.ports) && !self.has_glue(slice, entry) {
                 self.glue(slice, entry);
@@ -170,11 +171,9 @@ impl<'a, 'r> Writer<'a, 'r> {
         let mut target = NameBuf::default();
         let target = target.join(&[owner, self.names.tree], self.names.suffix).filter(|_| addresses.len() > 0);
         self.weigh(ports.count(all) * (addresses.len() + hosts.len()));
-        let (before, numbers) = (self.ports, || ports.among(all).filter_map(|p| p.number));
-        for (at, number) in numbers().enumerate() {
-            if !numbers().take(at).any(|n| n == number) {
-                target.into_iter().chain(hosts.iter().map(Name::as_ref)).for_each(|target| self.srv(number, target));
-            }
+        let before = self.ports;
+        for number in ports.numbers(all) {
+            target.into_iter().chain(hosts.iter().map(Name::as_ref)).for_each(|target| self.srv(number, target));
         }
         if let Some(target) = target.filter(|_| self.ports > before) {
             addresses.distinct().for_each(|a| self.address(target, a));
@@ -182,11 +181,11 @@ impl<'a, 'r> Writer<'a, 'r> {
     }
 
     /// Ports of one endpoint, but for records that are there already.
-    fn ports(&mut self, slice: &Slice, entry: usize, ports: Ports<'_>, seen: &mut Seen) {
+    fn ports(&mut self, slice: &Slice, entry: usize, numbers: &[u16], seen: &mut Seen) {
         let (mut space, mut target) = (HostSpace::default(), NameBuf::default());
         let host = slice.host(entry, &mut space);
         let Some(target) = self.endpoint(host, slice, &mut target) else { return };
-        for number in ports.among(&slice.ports).filter_map(|p| p.number) {
+        for &number in numbers {
             if !(seen.maybe(host, number) && self.has_srv(number, target)) {
                 self.srv(number, target);
             }

@@ -41,6 +41,7 @@ impl Tags {
 
     /// Calls `look` with each slot under `hash` until it returns something, and returns that. While the number of buckets doubles, it may
     /// be called with a slot again.
+    #[inline]
     pub fn find<R>(&self, hash: u64, mut look: impl FnMut(u32) -> Option<R>) -> Option<R> {
         let mut mask = self.mask.load(Ordering::Acquire);
         loop {

@@ -162,6 +162,18 @@ fn endpoints_are_found_by_host_and_by_address() {
 }
 
 #[test]
+fn hosts_with_the_same_end_are_told_apart() {
+    let mut f = Fixture::new();
+    f.put(slice("h-1", "h", &["10.0.0.1=A-service-1", "10.0.0.2=b-service-1", "10.0.0.3=-1", "10.0.0.4=a-service-1"]));
+    f.put(slice("h-2", "h", &["10.0.0.5=a-SERVICE-1", "10.0.0.6=\u{10}-service-1"]));
+    assert_eq!(f.endpoint("a-service-1", "h"), set(&["10.0.0.1", "10.0.0.4", "10.0.0.5"]));
+    assert_eq!(f.endpoint("b-service-1", "h"), set(&["10.0.0.2"]));
+    assert_eq!(f.endpoint("-1", "h"), set(&["10.0.0.3"]));
+    assert_eq!(f.endpoint("\u{10}-service-1", "h"), set(&["10.0.0.6"]), "0 differs in the same bit as letters");
+    assert!(f.endpoint("0-service-1", "h").is_empty() && f.endpoint("service-1", "h").is_empty());
+}
+
+#[test]
 fn an_address_that_is_not_canonical_has_no_reverse_name() {
     let mut f = Fixture::new();
     f.put(slice("h-1", "h", &["fd00:0:0:0::7", "::ffff:10.0.0.9"])).put(service("v6", &["fd00:0096::0011"]));

@@ -132,6 +132,11 @@ impl Default for Reply {
 impl Reply {
     /// Back to [`Outcome::Nothing`].
     pub fn clear(&mut self) {
+        self.clear_but_error();
+        self.error = None;
+    }
+
+    fn clear_but_error(&mut self) {
         self.outcome = Outcome::Nothing;
         self.wire.clear();
         self.records.clear();
@@ -141,16 +146,13 @@ impl Reply {
         self.overflow = false;
         self.live = false;
         self.opt = None;
-        self.error = None;
         self.why = None;
         self.more = None;
     }
 
     /// Begins a message: NOERROR, the question, RD and CD as asked, no records. What was there before is gone but the error.
     pub fn start(&mut self, id: u16, opcode: Opcode, request_flags: u16, question: &Question) {
-        let error = self.error.take();
-        self.clear();
-        self.error = error;
+        self.clear_but_error();
         self.outcome = Outcome::Message;
         let copied = if opcode == Opcode::QUERY { request_flags & (flag::RD | flag::CD) } else { 0 };
         let flags = flag::QR | u16::from(opcode.0) << 11 | copied;
@@ -164,9 +166,7 @@ impl Reply {
 
     /// No message but this code: the server sends header and question.
     pub fn bare(&mut self, rcode: Rcode) {
-        let error = self.error.take();
-        self.clear();
-        self.error = error;
+        self.clear_but_error();
         self.outcome = Outcome::Bare(rcode);
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::wire::{Piece, REACH, RecordHead, read_record};
+use smallvec::SmallVec;
 
 impl Reply {
     /// Takes a whole message over as it is, ID and question included; an OPT record goes to [`Reply::opt`], a TSIG is dropped.
@@ -9,9 +10,7 @@ impl Reply {
     /// # Errors
     /// Where the message is malformed the reply is cleared.
     pub fn adopt(&mut self, message: &[u8]) -> Result<(), Malformed> {
-        let error = self.error.take();
-        self.clear();
-        self.error = error;
+        self.clear_but_error();
         let done = self.index(message);
         if done.is_err() {
             self.clear();
@@ -32,7 +31,7 @@ impl Reply {
         self.rcode = Rcode(wire::u16_at(message, 2)? & flag::RCODE);
         self.outcome = Outcome::Message;
         self.wire[6..HEADER].fill(0);
-        let mut labels = Labels::default();
+        let mut labels = Labels::of(message);
         labels.note(&self.wire, HEADER);
         let mut at = question_end;
         for (field, section) in [(6, Section::Answer), (8, Section::Authority), (10, Section::Additional)] {
@@ -95,16 +94,15 @@ impl Reply {
     }
 }
 
-/// Where labels begin that pointers may lead to: one bit for each place that they can reach (RFC 1035 4.1.4).
-struct Labels([u64; REACH / 64]);
-
-impl Default for Labels {
-    fn default() -> Self {
-        Labels([0; REACH / 64])
-    }
-}
+/// Where labels begin that pointers may lead to: one bit for each place of the message that they can reach (RFC 1035 4.1.4).
+struct Labels(SmallVec<[u64; 32]>);
 
 impl Labels {
+    /// None yet, of this message.
+    fn of(message: &[u8]) -> Labels {
+        Labels(SmallVec::from_elem(0, message.len().min(REACH).div_ceil(64)))
+    }
+
     /// Notes the labels of the name at `at`, which has been checked; whether its pointer, if it has one, leads to a label.
     fn note(&mut self, message: &[u8], mut at: usize) -> bool {
         loop {
@@ -112,7 +110,7 @@ impl Labels {
                 0 => return true,
                 high @ 0xc0.. => {
                     let to = usize::from(high & 0x3f) << 8 | usize::from(message.get(at + 1).copied().unwrap_or(0));
-                    return self.0[to / 64] & 1 << (to % 64) != 0;
+                    return self.0.get(to / 64).is_some_and(|bits| bits & 1 << (to % 64) != 0);
                 }
                 length => {
                     if let Some(bits) = self.0.get_mut(at / 64) {

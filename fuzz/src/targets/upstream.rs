@@ -1,7 +1,7 @@
 //! An upstream's reply: taking it over, and all that is done with a reply afterwards.
 
 use api::query::Question;
-use api::reply::Again;
+use api::reply::{Again, Stored};
 use api::wire::{self, HEADER, flag};
 use api::{Class, NameRef, Owner, Record, RecordType, Reply, Section};
 use std::net::Ipv4Addr;
@@ -17,11 +17,12 @@ pub fn take_over(message: &[u8]) {
     let _kind = reply.kind(|| Duration::from_secs(1_700_000_000));
     turn_around(&mut reply);
     reply.map_ttls(|_, ttl| ttl.min(30));
-    let stored = reply.store().expect("there is a message");
+    let octets = reply.store(<[u8]>::to_vec).expect("there is a message");
+    let stored = Stored::of(&octets);
     let question = question(message);
     if stored.answers(&question) {
         let again = Again { id: 7, flags: (flag::AA, flag::AA), ttl: Some(30) };
-        reply.load(&stored, again, &question);
+        reply.load(stored, again, &question);
         read(&reply);
     }
     reply.retain(|r| r.section() != Section::Additional);

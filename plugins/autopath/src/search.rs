@@ -21,7 +21,7 @@ pub struct Search {
 enum First {
     /// No message but a code.
     Bare(Rcode),
-    Message(Stored, Box<Question>, Option<ReplyOpt>, Life),
+    Message(Box<[u8]>, Box<Question>, Option<ReplyOpt>, Life),
 }
 
 /// Whether a reply may be kept; see [`api::Reply::is_live`].
@@ -56,10 +56,10 @@ impl Search {
         match self.first {
             None => (),
             Some(First::Bare(rcode)) => q.reply.bare(rcode),
-            Some(First::Message(stored, question, opt, life)) => {
+            Some(First::Message(octets, question, opt, life)) => {
                 // It keeps the question that it answers: the domain as the path has it (CoreDNS behaviour).
                 let again = Again { id: q.id(), flags: (0, 0), ttl: None };
-                q.reply.load(&stored, again, &question);
+                q.reply.load(Stored::of(&octets), again, &question);
                 q.reply.set_opt(opt);
                 if life == Life::Live {
                     q.reply.set_live();
@@ -69,13 +69,14 @@ impl Search {
     }
 
     /// Keeps the reply if it is the first one.
-    pub fn keep_first(&mut self, q: &Query) {
+    pub fn keep_first(&mut self, q: &mut Query) {
         if self.first.is_none() {
-            let (reply, question) = (&q.reply, Box::new(q.question.clone()));
+            let (reply, question) = (&mut q.reply, Box::new(q.question.clone()));
             let opt = reply.opt().cloned();
             let life = if reply.is_live() { Life::Live } else { Life::Stored };
             let bare = First::Bare(reply.rcode().unwrap_or(Rcode::SERVFAIL));
-            self.first = Some(reply.store().map_or(bare, |stored| First::Message(stored, question, opt, life)));
+            let octets = reply.store(|octets| octets.into());
+            self.first = Some(octets.map_or(bare, |octets| First::Message(octets, question, opt, life)));
         }
     }
 }

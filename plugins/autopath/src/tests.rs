@@ -180,7 +180,7 @@ fn the_first_reply_is_kept_whole() {
     q.respond_authoritative(Rcode::NXDOMAIN).set_live();
     q.reply.set_opt(Some(api::ReplyOpt { size: 1232, ..api::ReplyOpt::default() }));
     let mut search = Search::new(&q, 5);
-    search.keep_first(&q);
+    search.keep_first(&mut q);
     q.reply.clear();
     search.give_up(&mut q);
     assert_eq!(text(&q), "NXDOMAIN aa rd\nopt 1232 ");

@@ -2,56 +2,115 @@
 
 use api::reply::Stored;
 use api::{Question, Rcode};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::Relaxed};
+use std::ops::Deref;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
 use std::time::Duration;
+use triomphe::{HeaderWithLength, ThinArc};
 
 /// Nanoseconds since the store was made.
 pub type Time = u64;
 
-/// A reply that is kept.
-#[derive(Debug)]
-pub struct Entry {
-    /// The reply.
-    pub reply: Stored,
+/// An entry, counted: one allocation, the octets of the reply ([`Stored`]) behind what is known about it.
+pub type Kept = ThinArc<Head, u8>;
+
+/// An entry that is looked at.
+#[derive(Clone, Copy)]
+pub struct Entry<'a>(&'a Kept);
+
+/// What is known about a reply that is kept.
+pub struct Head {
     /// When it was received.
     pub since: Time,
+    /// The last reply that answered the question, where this one does not (`serve_stale_policy prefer_positive`).
+    answer: Option<Kept>,
     /// What its TTLs were at first, in seconds.
     pub ttl: u32,
+    /// How often it was used, for `prefetch`.
+    hits: AtomicU32,
+    /// Milliseconds from when it was received: to when it was last used, for `prefetch`; of what has expired, to when it may be asked
+    /// for again, where that has failed.
+    mark: AtomicI32,
     /// Questions with other bits do not share it.
-    pub bits: u8,
+    bits: u8,
     /// It answers its question, and not only denies or refers.
-    pub answering: bool,
+    answering: bool,
     /// It has been used since it was last passed over when a place was looked for.
     used: AtomicBool,
     /// It is being asked for again.
     refreshing: AtomicBool,
-    /// How often it was used, for `prefetch`.
-    hits: AtomicU32,
-    /// Milliseconds from when it was received to when it was last used, for `prefetch`.
-    last: AtomicI32,
-    /// What most entries do not have.
-    more: Option<Box<More>>,
 }
 
-#[derive(Debug, Default)]
-struct More {
-    /// It is not asked for again before, because that has failed.
-    not_before: Time,
-    /// The last reply that answered the question, where this one does not (`serve_stale_policy prefer_positive`).
-    answer: Option<Entry>,
-}
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Head>() == 32, "what stands in front of each reply");
 
-impl Entry {
-    /// A reply that was received at `since` and may be used for `ttl` seconds.
-    pub fn new(reply: Stored, since: Time, ttl: u32, bits: u8, answering: bool) -> Entry {
-        let (used, refreshing) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (hits, last) = (AtomicU32::new(0), AtomicI32::new(0));
-        Entry { reply, since, ttl, bits, answering, used, refreshing, hits, last, more: None }
+/// Octets of an entry besides those of its reply.
+const FRONT: usize = size_of::<usize>() + size_of::<HeaderWithLength<Head>>();
+
+impl<'a> Entry<'a> {
+    /// A look at what is kept.
+    pub fn of(kept: &'a Kept) -> Entry<'a> {
+        Entry(kept)
+    }
+
+    /// The reply.
+    pub fn reply(self) -> Stored<'a> {
+        Stored::of(&self.0.slice)
+    }
+
+    /// The entry for somebody who holds on to it.
+    pub fn hold(self) -> Kept {
+        self.0.clone()
     }
 
     /// Whether a question with these bits shares it.
-    pub fn is_for(&self, question: &Question, bits: u8) -> bool {
-        self.bits == bits && self.reply.answers(question)
+    pub fn is_for(self, question: &Question, bits: u8) -> bool {
+        self.bits == bits && self.reply().answers(question)
+    }
+
+    /// Whether it tells of a failure, which hides no answer.
+    pub fn is_failure(self) -> bool {
+        self.reply().rcode() == Rcode::SERVFAIL
+    }
+
+    /// Octets of memory that it takes, with the answer of the one before.
+    pub fn size(self) -> usize {
+        let own = |kept: &Kept| FRONT + kept.slice.len();
+        own(self.0) + self.answer.as_ref().map_or(0, own)
+    }
+
+    /// The last reply that answered the question, this one or the one before.
+    pub fn answer(self) -> Option<Entry<'a>> {
+        if self.answering { Some(self) } else { self.0.header.header.answer.as_ref().map(Entry) }
+    }
+}
+
+impl Deref for Entry<'_> {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.0.header.header
+    }
+}
+
+impl Head {
+    /// Of a reply that was received at `since` and may be used for `ttl` seconds.
+    pub fn new(since: Time, ttl: u32, bits: u8, answering: bool) -> Head {
+        let (used, refreshing) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (hits, mark) = (AtomicU32::new(0), AtomicI32::new(0));
+        Head { since, answer: None, ttl, hits, mark, bits, answering, used, refreshing }
+    }
+
+    /// Keeps the answer of `before`, which this one replaces, where this one is none.
+    pub fn keep_answer(&mut self, before: Entry<'_>) {
+        if !self.answering {
+            self.answer = before.answer().map(Entry::hold);
+        }
+    }
+
+    /// The entry whose reply is in these octets.
+    pub fn keep(self, octets: &[u8]) -> Kept {
+        ThinArc::from_header_and_slice(self, octets)
     }
 
     /// The seconds that it may still be used; since when it has expired, where that is negative.
@@ -63,17 +122,6 @@ impl Entry {
     pub fn usable(&self, now: Time, stale: u64) -> bool {
         let left = self.left(now);
         left > 0 || left.unsigned_abs() < stale
-    }
-
-    /// Whether it tells of a failure, which hides no answer.
-    pub fn is_failure(&self) -> bool {
-        self.reply.rcode() == Rcode::SERVFAIL
-    }
-
-    /// Octets of memory that it takes.
-    pub fn size(&self) -> usize {
-        let before = self.answer().map_or(0, |answer| size_of::<More>() + answer.reply.size());
-        size_of::<Entry>() + self.reply.size() + before
     }
 
     /// Notes that it is used; writes only where that is not known yet.
@@ -91,7 +139,7 @@ impl Entry {
     /// Counts a use, and returns how many there were with no gap over `gap` between; a negative one is always over.
     pub fn count(&self, now: Time, gap: Option<Duration>) -> u32 {
         let now = millis(now, self.since);
-        let before = self.last.swap(now, Relaxed);
+        let before = self.mark.swap(now, Relaxed);
         let close = gap.is_some_and(|gap| u128::from(now.saturating_sub(before).unsigned_abs()) <= gap.as_millis());
         let hits = if close { self.hits.load(Relaxed).saturating_add(1) } else { 1 };
         self.hits.store(hits, Relaxed);
@@ -106,49 +154,22 @@ impl Entry {
     /// Goes on counting from the entry that this one replaces, which was last used at `last`.
     pub fn go_on(&self, hits: u32, last: Time) {
         self.hits.store(hits, Relaxed);
-        self.last.store(millis(last, self.since), Relaxed);
+        self.mark.store(millis(last, self.since), Relaxed);
     }
 
     /// Whether it is to be asked for again now, by who calls this: nobody else does, and it has not just failed.
     pub fn begin_refresh(&self, now: Time) -> bool {
-        let early = self.more.as_ref().is_some_and(|more| now < more.not_before);
-        !early && !self.refreshing.load(Relaxed) && !self.refreshing.swap(true, Relaxed)
+        // The last use is never to come. Who sees that nobody asks for it sees what came of that, too.
+        let early = || millis(now, self.since) < self.mark.load(Relaxed);
+        !self.refreshing.load(Acquire) && !early() && !self.refreshing.swap(true, Relaxed)
     }
 
-    /// Nobody asks for it any more.
-    pub fn end_refresh(&self) {
-        self.refreshing.store(false, Relaxed);
-    }
-
-    /// It is not asked for again before then.
-    pub fn not_before(&mut self, then: Time) {
-        if then > 0 || self.more.is_some() {
-            self.more.get_or_insert_default().not_before = then;
+    /// Nobody asks for it any more; nor does anybody before then, where that is given.
+    pub fn end_refresh(&self, not_before: Option<Time>) {
+        if let Some(then) = not_before {
+            self.mark.store(millis(then, self.since), Relaxed);
         }
-    }
-
-    /// The last reply that answered the question, this one or the one before.
-    pub fn answer(&self) -> Option<&Entry> {
-        if self.answering { Some(self) } else { self.more.as_ref()?.answer.as_ref() }
-    }
-
-    /// This one or the one before, whichever was received at `since`.
-    pub fn received(&mut self, since: Time) -> Option<&mut Entry> {
-        if self.since == since {
-            return Some(self);
-        }
-        self.more.as_mut()?.answer.as_mut().filter(|answer| answer.since == since)
-    }
-
-    /// Keeps the answer of `before`, which this one replaces, where this one is none.
-    pub fn keep_answer(&mut self, before: Entry) {
-        if self.answering {
-            return;
-        }
-        let answer = if before.answering { Some(before) } else { before.more.and_then(|more| more.answer) };
-        if answer.is_some() {
-            self.more.get_or_insert_default().answer = answer;
-        }
+        self.refreshing.store(false, Release);
     }
 }
 
@@ -160,3 +181,23 @@ fn millis(to: Time, from: Time) -> i32 {
 
 /// Nanoseconds.
 pub const SECOND: Time = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_entries_take_is_counted_once() {
+        let octets = [0; 100];
+        let head = |answering| Head::new(0, 60, 0, answering);
+        let answer = head(true).keep(&octets);
+        assert_eq!(Entry::of(&answer).size(), 148);
+        let mut denial = head(false);
+        denial.keep_answer(Entry::of(&answer));
+        let denial = denial.keep(&octets[..50]);
+        assert_eq!(Entry::of(&denial).size(), 98 + 148);
+        let mut next = head(false);
+        next.keep_answer(Entry::of(&denial));
+        assert_eq!(Entry::of(&next.keep(&[])).size(), 48 + 148, "the answer, not all that came before");
+    }
+}

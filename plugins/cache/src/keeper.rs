@@ -1,6 +1,6 @@
 //! Keeps replies, by the rules of the directive.
 
-use crate::entry::{Entry, Time};
+use crate::entry::{Entry, Head, Time};
 use crate::metrics::Counters;
 use crate::rules::{Rules, Verdict};
 use crate::store::{Side, Store};
@@ -73,7 +73,7 @@ impl Keeper {
         kept
     }
 
-    fn insert(&self, q: &Query, verdict: Verdict, ttl: u32, reason: Reason) -> bool {
+    fn insert(&self, q: &mut Query, verdict: Verdict, ttl: u32, reason: Reason) -> bool {
         let counters = self.counters(q);
         if !q.reply.answers(&q.question) {
             if let Some(c) = counters {
@@ -81,17 +81,20 @@ impl Keeper {
             }
             return false;
         }
-        let Some(reply) = q.reply.store() else { return false };
         let (side, key, now) = (Side::of(verdict.kind), self.store.key(q), self.now());
-        let entry = Entry::new(reply, now, ttl, key.bits, verdict.answering);
-        let prefers_positive = self.rules.prefers_positive();
-        let replace = |entry: &mut Entry, before: Entry| {
-            if prefers_positive && side == Side::Success {
-                entry.keep_answer(before);
-            }
-        };
-        let stale = self.rules.stale_seconds();
-        let evicted = self.store.table(side).insert(&q.question, key, entry, (now, stale), replace);
+        let (prefers_positive, stale) = (self.rules.prefers_positive(), self.rules.stale_seconds());
+        let mut head = Head::new(now, ttl, key.bits, verdict.answering);
+        let Query { question, reply, .. } = &mut *q;
+        let evicted = reply.store(|octets| {
+            let make = |before: Option<Entry<'_>>| {
+                if prefers_positive && side == Side::Success {
+                    before.into_iter().for_each(|before| head.keep_answer(before));
+                }
+                head.keep(octets)
+            };
+            self.store.table(side).insert(question, key, make, (now, stale))
+        });
+        let Some(evicted) = evicted else { return false };
         // What has just been learnt in the background counts more than a denial from before.
         let replaces = if prefers_positive { verdict.answering } else { reason == Reason::Refresh };
         if side == Side::Success && replaces {

@@ -21,7 +21,7 @@ use api::services::Live;
 use api::setup::Offered;
 use api::wire::flag;
 use api::{InfoCode, Plugin, PluginDef, Query, Question, Rcode, Reply, Result, Step, Waiting};
-use entry::{Entry, SECOND, Time};
+use entry::{Entry, Kept, SECOND, Time};
 use keeper::{Keeper, Reason};
 use refresh::{Refresh, copy_of};
 use rules::Mode;
@@ -95,12 +95,12 @@ struct Hit {
     /// It is to be asked for again.
     refresh: bool,
     /// The reply, and its TTL, where the client may get it later only.
-    later: Option<(Stored, u32)>,
+    later: Option<(Kept, u32)>,
 }
 
 /// What has expired, and is answered where nothing better comes; a note of the query.
 struct Expired {
-    reply: Stored,
+    kept: Kept,
     ttl: u32,
     refresh: Option<Refresh>,
 }
@@ -121,9 +121,9 @@ impl Cache {
         if let Some(c) = self.keeper.counters(q) {
             c.hits(hit.side).inc();
         }
-        if let Some((reply, ttl)) = hit.later {
+        if let Some((kept, ttl)) = hit.later {
             let refresh = hit.refresh.then(|| Refresh::new(&self.keeper, q, key, hit.times));
-            return Some(self.verify(q, Expired { reply, ttl, refresh }));
+            return Some(self.verify(q, Expired { kept, ttl, refresh }));
         }
         if hit.stale {
             self.served_stale(q);
@@ -135,14 +135,21 @@ impl Cache {
     }
 
     /// The entry for a question that may be used: denials before answers, but for failures; where answers are preferred, those first.
-    fn find<T>(&self, question: &Question, key: Key, now: Time, mut take: impl FnMut(Side, &Entry) -> T) -> Option<T> {
+    fn find<T>(
+        &self,
+        question: &Question,
+        key: Key,
+        now: Time,
+        mut take: impl FnMut(Side, Entry<'_>) -> T,
+    ) -> Option<T> {
         let Keeper { rules, store, .. } = &*self.keeper;
         let stale = rules.stale_seconds();
-        let usable = |entry: &Entry| entry.usable(now, stale);
+        let usable = |entry: Entry<'_>| entry.usable(now, stale);
         let (success, denial) = (store.table(Side::Success), store.table(Side::Denial));
         if stale > 0 && rules.prefers_positive() {
-            let mut answer =
-                |entry: &Entry| entry.answer().filter(|entry| usable(entry)).map(|entry| take(Side::Success, entry));
+            let mut answer = |entry: Entry<'_>| {
+                entry.answer().filter(|entry| usable(*entry)).map(|entry| take(Side::Success, entry))
+            };
             if let Some(found) = success.read(question, key, &mut answer).flatten() {
                 return Some(found);
             }
@@ -163,13 +170,21 @@ impl Cache {
     }
 
     /// Makes an entry the reply, or keeps it for later.
-    fn take(&self, side: Side, entry: &Entry, now: Time, again: Again, question: &Question, reply: &mut Reply) -> Hit {
+    fn take(
+        &self,
+        side: Side,
+        entry: Entry<'_>,
+        now: Time,
+        again: Again,
+        question: &Question,
+        reply: &mut Reply,
+    ) -> Hit {
         let rules = &self.keeper.rules;
         entry.touch();
         let left = entry.left(now);
         let (Some(stale), true) = (rules.stale, left <= 0) else {
             let ttl = if rules.keep_ttl { entry.ttl } else { left as u32 };
-            reply.load(&entry.reply, Again { ttl: Some(ttl), ..again }, question);
+            reply.load(entry.reply(), Again { ttl: Some(ttl), ..again }, question);
             if entry.is_failure() {
                 reply.explain(InfoCode::CACHED_ERROR);
             }
@@ -188,9 +203,9 @@ impl Cache {
         let hit = Hit { side, times: (entry.since, used), stale: true, refresh: entry.begin_refresh(now), later: None };
         let tracked = stale.recheck > Duration::ZERO;
         if stale.mode != Mode::Immediate && (hit.refresh || !tracked) {
-            return Hit { later: Some((entry.reply.clone(), ttl)), ..hit };
+            return Hit { later: Some((entry.hold(), ttl)), ..hit };
         }
-        load_stale(reply, &entry.reply, Again { ttl: Some(ttl), ..again }, question);
+        load_stale(reply, entry.reply(), Again { ttl: Some(ttl), ..again }, question);
         Hit { refresh: hit.refresh && stale.mode == Mode::Immediate, ..hit }
     }
 
@@ -230,7 +245,7 @@ impl Cache {
         }
         match refreshed {
             true => hide_authenticated(q),
-            false => self.answer_stale(q, &expired.reply, expired.ttl),
+            false => self.answer_stale(q, &expired.kept, expired.ttl),
         }
     }
 
@@ -243,7 +258,7 @@ impl Cache {
             if let Some(refresh) = expired.refresh {
                 refresh.go_on(waiting);
             }
-            self.answer_stale(q, &expired.reply, expired.ttl);
+            self.answer_stale(q, &expired.kept, expired.ttl);
             return Ok(Step::Done);
         };
         let (refreshed, kept) = self.keeper.take_over(&mut copy, Reason::Refresh);
@@ -251,7 +266,7 @@ impl Cache {
             refresh.end(refreshed);
         }
         if !refreshed {
-            self.answer_stale(q, &expired.reply, expired.ttl);
+            self.answer_stale(q, &expired.kept, expired.ttl);
             return Ok(Step::Done);
         }
         let (mask, bits) = reply_flags(q);
@@ -264,16 +279,16 @@ impl Cache {
         Ok(Step::Done)
     }
 
-    fn answer_stale(&self, q: &mut Query, stored: &Stored, ttl: u32) {
+    fn answer_stale(&self, q: &mut Query, kept: &Kept, ttl: u32) {
         let again = Again { id: q.id(), flags: reply_flags(q), ttl: Some(ttl) };
         let Query { question, reply, .. } = &mut *q;
-        load_stale(reply, stored, again, question);
+        load_stale(reply, Entry::of(kept).reply(), again, question);
         self.served_stale(q);
     }
 }
 
 /// Makes the reply of what has expired.
-fn load_stale(reply: &mut Reply, stored: &Stored, again: Again, question: &Question) {
+fn load_stale(reply: &mut Reply, stored: Stored<'_>, again: Again, question: &Question) {
     reply.load(stored, again, question);
     reply.explain(match stored.rcode() {
         Rcode::NXDOMAIN => InfoCode::STALE_NXDOMAIN_ANSWER,

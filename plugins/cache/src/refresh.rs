@@ -27,7 +27,7 @@ pub struct Refresh {
 
 impl Refresh {
     /// The entry for the question of `q` that was received at `since` and last used at `used`, which said that it is to be asked
-    /// for ([`crate::entry::Entry::begin_refresh`]).
+    /// for ([`crate::entry::Head::begin_refresh`]).
     pub fn new(keeper: &Arc<Keeper>, q: &Query, key: Key, (since, used): (Time, Time)) -> Refresh {
         Refresh { keeper: keeper.clone(), question: q.question.clone(), key, since, used, failed: false }
     }
@@ -89,11 +89,8 @@ impl Drop for Refresh {
     fn drop(&mut self) {
         let Keeper { rules, store, .. } = &*self.keeper;
         let recheck = rules.stale.map_or(0, |stale| stale.recheck.as_nanos() as Time);
-        if recheck > 0 {
-            let then = if self.failed { self.keeper.now() + recheck } else { 0 };
-            store.change_of(&self.question, self.key, self.since, |entry| entry.not_before(then));
-        }
-        store.read_of(&self.question, self.key, self.since, |entry| entry.end_refresh());
+        let not_before = (self.failed && recheck > 0).then(|| self.keeper.now() + recheck);
+        store.read_of(&self.question, self.key, self.since, |entry| entry.end_refresh(not_before));
     }
 }
 

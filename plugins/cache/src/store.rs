@@ -73,25 +73,15 @@ impl Store {
     }
 
     /// What `read` makes of the newest entry for a question: a denial before an answer, as CoreDNS looks for it.
-    pub fn read_any<T>(&self, question: &Question, key: Key, read: impl Fn(&Entry) -> T) -> Option<T> {
+    pub fn read_any<T>(&self, question: &Question, key: Key, read: impl Fn(Entry<'_>) -> T) -> Option<T> {
         let denial = self.denial.read(question, key, &read);
         denial.or_else(|| self.success.read(question, key, &read))
     }
 
     /// What `read` makes of the entry for a question that was received at `since`.
-    pub fn read_of<T>(&self, question: &Question, key: Key, since: Time, read: impl Fn(&Entry) -> T) -> Option<T> {
-        let one = |e: &Entry| {
-            let answer = e.answer().filter(|answer| answer.since == since);
-            Some(e).filter(|e| e.since == since).or(answer).map(&read)
-        };
+    pub fn read_of<T>(&self, question: &Question, key: Key, since: Time, read: impl Fn(Entry<'_>) -> T) -> Option<T> {
+        let one = |e: Entry<'_>| [Some(e), e.answer()].into_iter().flatten().find(|e| e.since == since).map(&read);
         let denial = self.denial.read(question, key, one).flatten();
         denial.or_else(|| self.success.read(question, key, one).flatten())
-    }
-
-    /// Changes the entry for a question that was received at `since`.
-    pub fn change_of(&self, question: &Question, key: Key, since: Time, change: impl Fn(&mut Entry)) {
-        for table in [&self.denial, &self.success] {
-            table.change(question, key, |e| e.received(since).into_iter().for_each(&change));
-        }
     }
 }

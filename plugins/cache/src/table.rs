@@ -1,18 +1,18 @@
 //! Where entries are: sets of a few places each. The hash of a question tells its set, and a part of the hash, its tag, is compared
 //! with those of the set before anything else is looked at.
 //!
-//! The tags are read without a lock: a look-up that finds nothing writes nothing. One that finds an entry holds the lock of its set
-//! with other readers for some hundred nanoseconds, while the reply is copied.
+//! A look-up takes no lock and counts no reference: it says in memory of its thread only that it reads what is at a place, for some
+//! hundred nanoseconds, while the reply is copied. Who takes an entry out while somebody reads it leaves it to that one (`arc-swap`).
 
-use crate::entry::{Entry, Time};
+use crate::entry::{Entry, Kept, Time};
 use api::Question;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use arc_swap::ArcSwapAny;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Places of a set: as many as leave a set one line of the CPU's cache.
+/// Places of a set: as many as leave a set two lines of the CPU's cache.
 const PLACES: usize = 12;
-/// Places that a set gets memory for at once: a part of all.
-const MORE: usize = 4;
 /// Octets that an entry may have for each place of the capacity, on the average.
 const OCTETS_PER_PLACE: usize = 512;
 /// The smallest capacity of a table: CoreDNS's, which has 256 shards of at least 4.
@@ -41,16 +41,21 @@ pub struct Table {
 #[repr(align(64))]
 struct Set {
     tags: Tags,
-    entries: RwLock<Vec<Entry>>,
+    /// One changes tags and places at a time. Whoever reads sees an entry, at the latest, where its tag is.
+    changes: Mutex<()>,
+    places: [ArcSwapAny<Option<Kept>>; PLACES],
 }
 
-/// The tags of a set's entries, in their order, 0 where there is none; four in a word, which are looked at together.
+/// The tags of a set's entries, by their places, 0 where there is none; four in a word, which are looked at together.
 #[derive(Default)]
-struct Tags([AtomicU64; PLACES / LANES]);
+struct Tags([AtomicU64; WORDS]);
 
-/// Tags in a word.
-const LANES: usize = 4;
-/// 1 in each of them.
+/// Words of tags: as many tags, one of each, stand behind one another.
+const WORDS: usize = PLACES / (u64::BITS / u16::BITS) as usize;
+/// Bits of a tag, and the number of the highest one.
+const BITS: usize = u16::BITS as usize;
+const HIGHEST: usize = BITS - 1;
+/// 1 in each tag of a word.
 const ONES: u64 = 0x0001_0001_0001_0001;
 
 impl Table {
@@ -69,79 +74,58 @@ impl Table {
     }
 
     /// What `read` makes of the entry for a question; `None` where there is none.
-    pub fn read<T>(&self, question: &Question, key: Key, read: impl FnOnce(&Entry) -> T) -> Option<T> {
+    pub fn read<T>(&self, question: &Question, key: Key, read: impl FnOnce(Entry<'_>) -> T) -> Option<T> {
         let set = self.set(key);
-        if !set.may_have(key) {
-            return None;
+        for at in set.tags.places(tag(key)) {
+            let kept = set.places[at].load();
+            if let Some(entry) = kept.as_ref().map(Entry::of).filter(|entry| entry.is_for(question, key.bits)) {
+                return Some(read(entry));
+            }
         }
-        let entries = set.read();
-        let at = set.find(&entries, question, key)?;
-        entries.get(at).map(read)
+        None
     }
 
-    /// Changes the entry for a question, if there is one.
-    pub fn change(&self, question: &Question, key: Key, change: impl FnOnce(&mut Entry)) {
-        let set = self.set(key);
-        let mut entries = set.write();
-        if let Some(at) = set.find(&entries, question, key) {
-            let before = entries[at].size();
-            change(&mut entries[at]);
-            self.account(before, entries[at].size());
-        }
-    }
-
-    /// Puts an entry in, or in place of the one for the same question, which `replace` gets to see. Returns how many others had to
+    /// Puts an entry in, or in place of the one for the same question, which `make` gets to see. Returns how many others had to
     /// go for it; those go first that are not usable at `now`, up to `stale` seconds after they have expired.
     pub fn insert(
         &self,
         question: &Question,
         key: Key,
-        mut entry: Entry,
+        make: impl FnOnce(Option<Entry<'_>>) -> Kept,
         (now, stale): (Time, u64),
-        replace: impl FnOnce(&mut Entry, Entry),
     ) -> u64 {
         let set = self.set(key);
-        let mut entries = set.write();
-        let mut evicted = 0;
-        let known = if set.may_have(key) { set.find(&entries, question, key) } else { None };
-        let at = match known {
-            Some(at) => at,
-            None if entries.len() < PLACES => {
-                self.account(0, entry.size());
-                self.len.fetch_add(1, Relaxed);
-                set.tags.set(entries.len(), tag(key));
-                if entries.len() == entries.capacity() {
-                    entries.reserve_exact(MORE);
-                }
-                entries.push(entry);
-                drop(entries);
-                return self.shrink();
-            }
-            None => {
-                evicted = 1;
-                victim(&entries, key, |e| !e.usable(now, stale))
-            }
+        let changes = set.change();
+        let known = set.find(question, key);
+        let free = || set.tags.places(0).next();
+        let (at, evicted) = match known.or_else(free) {
+            Some(at) => (at, 0),
+            None => (set.victim(key, |e| !e.usable(now, stale)), 1),
         };
+        let entry = match known {
+            Some(at) => make(set.places[at].load().as_ref().map(Entry::of)),
+            None => make(None),
+        };
+        let size = Entry::of(&entry).size();
+        let before = set.places[at].swap(Some(entry));
         set.tags.set(at, tag(key));
-        let before = entries[at].size();
-        std::mem::swap(&mut entries[at], &mut entry);
-        if evicted == 0 {
-            replace(&mut entries[at], entry);
+        self.account(before.as_ref().map_or(0, |before| Entry::of(before).size()), size);
+        if before.is_none() {
+            self.len.fetch_add(1, Relaxed);
         }
-        self.account(before, entries[at].size());
-        drop(entries);
+        drop(changes);
         evicted + self.shrink()
     }
 
     /// Takes out the entry for a question.
     pub fn remove(&self, question: &Question, key: Key) {
         let set = self.set(key);
-        if !set.may_have(key) {
+        if set.tags.places(tag(key)).next().is_none() {
             return;
         }
-        let mut entries = set.write();
-        if let Some(at) = set.find(&entries, question, key) {
-            self.take(set, &mut entries, at);
+        let _changes = set.change();
+        if let Some(at) = set.find(question, key) {
+            self.take(set, at);
         }
     }
 
@@ -150,23 +134,22 @@ impl Table {
         let mut evicted = 0;
         while self.octets.load(Relaxed) > self.max_octets && self.len() > 0 {
             let set = &self.sets[self.next.fetch_add(1, Relaxed) % self.sets.len()];
-            let mut entries = set.write();
-            if !entries.is_empty() {
-                let at = victim(&entries, Key { hash: 0, bits: 0 }, |_| false);
-                self.take(set, &mut entries, at);
+            let _changes = set.change();
+            if !set.is_empty() {
+                self.take(set, set.victim(Key { hash: 0, bits: 0 }, |_| false));
                 evicted += 1;
             }
         }
         evicted
     }
 
-    fn take(&self, set: &Set, entries: &mut Vec<Entry>, at: usize) {
-        let last = entries.len() - 1;
-        set.tags.set(at, set.tags.get(last));
-        set.tags.set(last, 0);
-        let taken = entries.swap_remove(at);
-        self.account(taken.size(), 0);
-        self.len.fetch_sub(1, Relaxed);
+    /// Takes out the entry at a place, where there is one.
+    fn take(&self, set: &Set, at: usize) {
+        set.tags.set(at, 0);
+        if let Some(taken) = set.places[at].swap(None) {
+            self.account(Entry::of(&taken).size(), 0);
+            self.len.fetch_sub(1, Relaxed);
+        }
     }
 
     fn account(&self, before: usize, after: usize) {
@@ -180,85 +163,163 @@ impl Table {
 }
 
 impl Set {
-    fn may_have(&self, key: Key) -> bool {
-        self.tags.have(tag(key))
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, entries: &[Entry], question: &Question, key: Key) -> Option<usize> {
-        let is_it = |(at, entry): (usize, &Entry)| self.tags.get(at) == tag(key) && entry.is_for(question, key.bits);
-        entries.iter().enumerate().position(is_it)
+    /// Whether the entry at a place is such a one.
+    fn is(&self, at: usize, such: impl FnOnce(Entry<'_>) -> bool) -> bool {
+        self.places[at].load().as_ref().map(Entry::of).is_some_and(such)
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Entry>> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    fn is_empty(&self) -> bool {
+        (0..PLACES).all(|at| self.tags.get(at) == 0)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Entry>> {
-        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    /// Where the entry for a question is.
+    fn find(&self, question: &Question, key: Key) -> Option<usize> {
+        self.tags.places(tag(key)).find(|&at| self.is(at, |entry| entry.is_for(question, key.bits)))
+    }
+
+    /// The place whose entry has to go for another one: a dead one, or else the next one that was not used lately, from a place on that
+    /// the hash of the other one tells.
+    fn victim(&self, key: Key, dead: impl Fn(Entry<'_>) -> bool) -> usize {
+        if let Some(at) = (0..PLACES).find(|&at| self.is(at, &dead)) {
+            return at;
+        }
+        let first = (key.hash >> 16) as usize % PLACES;
+        let places = || (first..PLACES).chain(0..first).filter(|&at| self.tags.get(at) != 0);
+        let unused = places().find(|&at| self.is(at, |entry| !entry.take_used()));
+        unused.or_else(|| places().next()).unwrap_or(first)
     }
 }
 
 impl Tags {
-    /// Whether one of them is `tag`.
-    fn have(&self, tag: u16) -> bool {
-        let (all, highest) = (ONES * u64::from(tag), ONES << 15);
-        // 0 is the only one of which taking 1 away sets the highest bit that was not set.
-        let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & highest != 0;
-        self.0.iter().any(|word| has_zero(word.load(Relaxed) ^ all))
+    /// The places where `tag` is, and perhaps some more: there is no telling of a tag that differs from it in the lowest bit only. The
+    /// first one is in any case.
+    fn places(&self, tag: u16) -> impl Iterator<Item = usize> {
+        let all = ONES * u64::from(tag);
+        let mut found = 0;
+        for (number, word) in self.0.iter().enumerate() {
+            let word = word.load(Acquire) ^ all;
+            // 0 is the only one of which taking 1 away sets the highest bit that was not set; that bit moves to the word's number.
+            let zeros = word.wrapping_sub(ONES) & !word & ONES << HIGHEST;
+            found |= zeros >> (HIGHEST - number);
+        }
+        std::iter::from_fn(move || {
+            let bit = (found != 0).then_some(found.trailing_zeros() as usize)?;
+            found &= found - 1;
+            Some(bit / BITS * WORDS + bit % BITS)
+        })
     }
 
     fn get(&self, at: usize) -> u16 {
-        (self.0[at / LANES].load(Relaxed) >> shift(at)) as u16
+        (self.0[at % WORDS].load(Relaxed) >> shift(at)) as u16
     }
 
-    /// Only under the lock of the set.
+    /// Only by who has the lock of the set.
     fn set(&self, at: usize, tag: u16) {
-        let word = &self.0[at / LANES];
+        let word = &self.0[at % WORDS];
         let others = word.load(Relaxed) & !(0xffff << shift(at));
-        word.store(others | u64::from(tag) << shift(at), Relaxed);
+        word.store(others | u64::from(tag) << shift(at), Release);
     }
 }
 
 /// Where the tag at `at` stands in its word.
 fn shift(at: usize) -> usize {
-    at % LANES * u16::BITS as usize
+    at / WORDS * BITS
 }
 
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Set>() == 64, "a set is one line of the CPU's cache");
+const _: () = assert!(size_of::<Set>() == 128, "a set is two lines of the CPU's cache");
 
 /// Never 0.
 fn tag(key: Key) -> u16 {
     key.hash as u16 | 1
 }
 
-/// The entry that has to go for another one: a dead one, or else the next one that was not used lately, from a place on that the
-/// hash of the other one tells.
-fn victim(entries: &[Entry], key: Key, dead: impl Fn(&Entry) -> bool) -> usize {
-    if let Some(at) = entries.iter().position(dead) {
-        return at;
-    }
-    let first = (key.hash >> 16) as usize % entries.len();
-    let mut places = (first..entries.len()).chain(0..first);
-    places.find(|&at| !entries[at].take_used()).unwrap_or(first)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Head;
+    use api::reply::Again;
+    use api::test::query;
+    use api::{Owner, RecordType, Reply, Section};
+    use std::thread;
 
     #[test]
     fn tags_are_found_wherever_they_stand() {
         let tags = Tags::default();
-        let used = [1, 3, 0x8001, 0x7fff, 0xffff, 0x0101, 5, 7, 9, 11, 13, 15];
+        let places = |tag| tags.places(tag).filter(|&at| tags.get(at) == tag).collect::<Vec<_>>();
+        let used = [3, 1, 0x8001, 0x7fff, 0xffff, 0x0101, 3, 7, 9, 11, 13, 15];
         for (at, tag) in used.into_iter().enumerate() {
-            assert!(!tags.have(tag), "{tag:x}");
+            assert_eq!(places(0), (at..PLACES).collect::<Vec<_>>());
             tags.set(at, tag);
-            assert!(used[..=at].iter().all(|tag| tags.have(*tag)));
         }
-        assert!((1..=u16::MAX).step_by(2).all(|tag| tags.have(tag) == used.contains(&tag)));
+        for tag in 0..=u16::MAX {
+            assert_eq!(places(tag), (0..PLACES).filter(|&at| used[at] == tag).collect::<Vec<_>>(), "{tag:x}");
+        }
         tags.set(4, 0);
-        let got: Vec<u16> = (0..PLACES).map(|at| tags.get(at)).collect();
-        assert_eq!((got[4], got[3], got[5], tags.have(0xffff)), (0, 0x7fff, 0x0101, false));
+        let first = |tag| tags.places(tag).next();
+        assert_eq!((first(0), first(3), first(0xffff), first(0x0101)), (Some(4), Some(0), None, Some(5)));
+    }
+
+    /// More questions than a set has places, all in one set, two of a tag.
+    const QUESTIONS: u16 = 30;
+
+    fn key(n: u16) -> Key {
+        Key { hash: u64::from(n) << 16 | u64::from(n), bits: 0 }
+    }
+
+    fn question(n: u16) -> Question {
+        query(&format!("n{n}.example TXT")).question
+    }
+
+    /// An entry whose data tells the question, then again and again a number that its length goes by.
+    fn entry(n: u16, number: u8) -> Kept {
+        let mut q = query(&format!("n{n}.example TXT"));
+        let data = [&[n as u8][..], &vec![number; usize::from(number) + 1]].concat();
+        q.respond().push(Section::Answer, Owner::Question, RecordType::TXT, 60, |d| d.octets(&data));
+        q.reply.store(|octets| Head::new(0, 60, 0, true).keep(octets)).expect("a message")
+    }
+
+    fn check(n: u16, question: &Question, entry: Entry<'_>, reply: &mut Reply) {
+        reply.load(entry.reply(), Again { id: 0, flags: (0, 0), ttl: None }, question);
+        let mut data = Vec::new();
+        reply.records().next().expect("a record").read_data(&mut data);
+        assert_eq!(u16::from(data[0]), n, "another question's");
+        assert!(data[1..].iter().all(|&number| usize::from(number) + 2 == data.len()), "{data:?}");
+    }
+
+    #[test]
+    fn who_reads_gets_a_whole_reply_to_its_question() {
+        let table = Table::new(0);
+        let questions: Vec<Question> = (0..QUESTIONS).map(question).collect();
+        let work = |seed| {
+            let (mut random, mut reply, mut read) = (fastrand::Rng::with_seed(seed), Reply::default(), 0);
+            for _ in 0..20_000 {
+                let n = random.u16(..QUESTIONS);
+                let question = &questions[usize::from(n)];
+                match random.u8(..16) {
+                    0 => table.remove(question, key(n)),
+                    1..4 => drop(table.insert(question, key(n), |_| entry(n, random.u8(..)), (0, 0))),
+                    _ => {
+                        read +=
+                            usize::from(table.read(question, key(n), |e| check(n, question, e, &mut reply)).is_some())
+                    }
+                }
+            }
+            read
+        };
+        let read: usize = thread::scope(|scope| {
+            let workers = [1, 2].map(|seed| scope.spawn(move || work(seed)));
+            workers.into_iter().map(|worker| worker.join().expect("no panic")).sum()
+        });
+        assert!(read > 1_000, "{read}");
+        let sizes: Vec<usize> =
+            (0..QUESTIONS).filter_map(|n| table.read(&questions[usize::from(n)], key(n), |e| e.size())).collect();
+        assert_eq!((table.len(), table.octets.load(Relaxed)), (sizes.len(), sizes.iter().sum()));
+        (0..QUESTIONS).for_each(|n| table.remove(&questions[usize::from(n)], key(n)));
+        assert_eq!((table.len(), table.octets.load(Relaxed)), (0, 0));
     }
 }

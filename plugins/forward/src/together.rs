@@ -75,8 +75,8 @@ impl Hasher for Known {
 /// What became of a query.
 #[derive(Debug)]
 pub enum Outcome {
-    /// There is a reply; with the value of `forward/upstream`.
-    Reply(Stored, Option<ReplyOpt>, Option<String>),
+    /// There is a reply, as [`Stored`] has it; with the value of `forward/upstream`.
+    Reply(Box<[u8]>, Option<ReplyOpt>, Option<String>),
     /// It failed, after so long.
     Failed(Rcode, String, Option<InfoCode>, Duration),
 }
@@ -146,7 +146,7 @@ impl Together {
 
 impl Turn<'_> {
     /// Tells those who wait what became of `q`.
-    pub fn end(mut self, q: &Query, done: &Result, took: impl FnOnce() -> Duration) {
+    pub fn end(mut self, q: &mut Query, done: &Result, took: impl FnOnce() -> Duration) {
         let waiting = self.leave();
         self.ended = true; // somebody else may have the turn by now
         if !waiting.is_empty() {
@@ -171,11 +171,11 @@ impl Drop for Turn<'_> {
 }
 
 impl Outcome {
-    fn of(q: &Query, done: &Result, took: Duration) -> Outcome {
+    fn of(q: &mut Query, done: &Result, took: Duration) -> Outcome {
         let failed = |e: &Error| Outcome::Failed(e.rcode(), e.to_string(), e.info(), took);
-        match (done, q.reply.store()) {
+        match (done, q.reply.store(|octets| octets.into())) {
             (Err(e), _) => failed(e),
-            (Ok(()), Some(stored)) => Outcome::Reply(stored, q.reply.opt().cloned(), q.metadata("forward/upstream")),
+            (Ok(()), Some(octets)) => Outcome::Reply(octets, q.reply.opt().cloned(), q.metadata("forward/upstream")),
             (Ok(()), None) => failed(&Error::msg("no reply")),
         }
     }
@@ -191,10 +191,10 @@ impl Outcome {
     /// It is one.
     pub fn give(&self, q: &mut Query) -> Result {
         match self {
-            Outcome::Reply(stored, opt, upstream) => {
+            Outcome::Reply(octets, opt, upstream) => {
                 let id = q.id();
                 let Query { question, reply, .. } = &mut *q;
-                reply.load(stored, Again { id, flags: (0, 0), ttl: None }, question);
+                reply.load(Stored::of(octets), Again { id, flags: (0, 0), ttl: None }, question);
                 reply.set_opt(opt.clone());
                 if let Some(upstream) = upstream {
                     q.describe("forward/upstream", || upstream.clone());
@@ -251,7 +251,7 @@ mod tests {
         let Role::Other(mut waits) = together.join(&key) else { panic!("the second one waits") };
         let mut q = query("a.org A");
         q.respond();
-        turn.end(&q, &Ok(()), Duration::default);
+        turn.end(&mut q, &Ok(()), Duration::default);
         let mut other = query("A.Org A");
         waits.try_recv().expect("told").give(&mut other).expect("no error");
         assert_eq!(other.reply.bytes()[12..], other.packet()[12..]);
@@ -275,7 +275,7 @@ mod tests {
         let Role::First(turn) = together.join(&key) else { panic!("the first one asks") };
         let Role::Other(mut waits) = together.join(&key) else { panic!("the second one waits") };
         let (refused, second) = (Error::msg("no").with_rcode(Rcode::REFUSED), Duration::from_secs(1));
-        turn.end(&query("a.org A"), &Err(refused), || second);
+        turn.end(&mut query("a.org A"), &Err(refused), || second);
         let told = waits.try_recv().expect("told");
         assert!(told.is_hasty(second / 2, second) && !told.is_hasty(second, second));
         assert!(!told.is_hasty(second / 2, 2 * second), "it failed at once");

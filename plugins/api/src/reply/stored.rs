@@ -2,15 +2,15 @@
 
 use super::*;
 
-/// A message without OPT record, as it was, ready to be sent again: one allocation, not much larger than the message.
-#[derive(Clone, Debug)]
-pub struct Stored(Box<[u8]>);
+/// A message without OPT record, as it was, ready to be sent again: a view of octets from [`Reply::store`], wherever they are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    wire: &'a [u8],
+    /// The part of the code that the header has no room for, and, in three octets, how long the message is without compression.
+    more: u32,
+}
 
-/// Octets in front of the message: the part of the code that the header has no room for, and, in three of them, how long the
-/// message is without compression.
-const FRONT: usize = 4;
-
-/// Its lower three octets. No message is longer: one of 64 KiB has some 5,000 records at the most.
+/// The lower three octets of `more`. No message is longer: one of 64 KiB has some 5,000 records at the most.
 const PLAIN: u32 = 0xff_ffff;
 
 /// What is different in a message that is sent again.
@@ -24,56 +24,55 @@ pub struct Again {
     pub ttl: Option<u32>,
 }
 
-impl Stored {
-    /// Octets of memory that it takes, beside the value itself.
-    pub fn size(&self) -> usize {
-        self.0.len()
+impl<'a> Stored<'a> {
+    /// The message in `octets`, which [`Reply::store`] gave.
+    pub fn of(octets: &'a [u8]) -> Stored<'a> {
+        let (wire, more) = octets.split_last_chunk().unwrap_or((octets, &[0; size_of::<u32>()]));
+        Stored { wire, more: u32::from_be_bytes(*more) }
     }
 
     /// The second header word.
     pub fn flags(&self) -> u16 {
-        wire::u16_at(self.wire(), 2).unwrap_or(0)
+        wire::u16_at(self.wire, 2).unwrap_or(0)
     }
 
     /// The response code.
     pub fn rcode(&self) -> Rcode {
-        Rcode(u16::from(self.0[0]) << 4 | self.flags() & flag::RCODE)
+        Rcode(((self.more >> 24) as u16) << 4 | self.flags() & flag::RCODE)
     }
 
     /// Whether it replies to this question, whatever its letters.
     pub fn answers(&self, question: &Question) -> bool {
         let name = question.name().as_bytes();
         let end = HEADER + name.len();
-        let field = |at| wire::u16_at(self.wire(), at).unwrap_or(0);
+        let field = |at| wire::u16_at(self.wire, at).unwrap_or(0);
         // Lengths of labels have no case; most letters are the same ones.
-        self.wire().get(HEADER..end).is_some_and(|own| own == name || own.eq_ignore_ascii_case(name))
+        self.wire.get(HEADER..end).is_some_and(|own| own == name || own.eq_ignore_ascii_case(name))
             && (field(end), field(end + 2)) == (question.rtype.0, question.class.0)
-    }
-
-    fn wire(&self) -> &[u8] {
-        &self.0[FRONT..]
     }
 }
 
 impl Reply {
-    /// A copy of the message; `None` where there is none.
-    pub fn store(&self) -> Option<Stored> {
+    /// What `keep` makes of the octets that are to be kept for [`Stored::of`]: the message, and a little behind it. `None` where there
+    /// is no message.
+    pub fn store<T>(&mut self, keep: impl FnOnce(&[u8]) -> T) -> Option<T> {
         if !self.is_message() {
             return None;
         }
-        let mut octets = Vec::with_capacity(FRONT + self.wire.len());
-        octets.extend_from_slice(&(u32::from(self.rcode.0 >> 4) << 24 | self.plain as u32 & PLAIN).to_be_bytes());
-        octets.extend_from_slice(&self.wire);
-        Some(Stored(octets.into()))
+        let (end, more) = (self.wire.len(), u32::from(self.rcode.0 >> 4) << 24 | self.plain as u32 & PLAIN);
+        self.wire.extend_from_slice(&more.to_be_bytes());
+        let kept = keep(&self.wire);
+        self.wire.truncate(end);
+        Some(kept)
     }
 
     /// Makes `stored` the reply to `question`. Owners keep the letters that they have. Allocates nothing once the buffers have grown,
     /// where it answers the question ([`Stored::answers`]); what was there before is gone.
-    pub fn load(&mut self, stored: &Stored, again: Again, question: &Question) {
+    pub fn load(&mut self, stored: Stored<'_>, again: Again, question: &Question) {
         self.clear();
         self.outcome = Outcome::Message;
-        self.plain = (wire::u32_at(&stored.0, 0).unwrap_or(0) & PLAIN) as usize;
-        self.wire.extend_from_slice(stored.wire());
+        self.plain = (stored.more & PLAIN) as usize;
+        self.wire.extend_from_slice(stored.wire);
         self.rcode = stored.rcode();
         let (mask, bits) = again.flags;
         let flags = stored.flags() & !mask | bits & mask;
@@ -88,7 +87,7 @@ impl Reply {
             // The records are written behind the question as it stands in the reply now.
             self.question.set(asked);
             self.rearrange(0..self.records.len(), MAX_MESSAGE);
-        } else if let Some(name) = stored.wire().get(HEADER..).and_then(NameRef::read) {
+        } else if let Some(name) = stored.wire.get(HEADER..).and_then(NameRef::read) {
             self.question.set(name);
             self.set_question(question);
         }
@@ -139,11 +138,12 @@ mod tests {
         for _ in 0..20 {
             reply.push(Section::Answer, Owner::Question, RecordType::TXT, 5, |d| d.text(&[b'x'; 255]));
         }
-        let (stored, plain) = (reply.store().unwrap(), reply.plain_len());
+        let (octets, plain) = (reply.store(<[u8]>::to_vec).unwrap(), reply.plain_len());
+        let stored = Stored::of(&octets);
         for name in [b"\x01B\x07Example\0", b"\x01b\x07example\0"] {
             question.set_name(NameRef::read(name).unwrap());
             assert!(stored.answers(&question));
-            reply.load(&stored, AGAIN, &question);
+            reply.load(stored, AGAIN, &question);
             assert_eq!(reply.bytes()[..4], [0, 7, 0x84, 0]);
             assert_eq!(&reply.bytes()[HEADER..][..name.len()], name);
             let mut owner = Vec::new();
@@ -156,7 +156,7 @@ mod tests {
         }
         question.set_name(NameRef::read(b"\x02bc\x07example\0").unwrap());
         assert!(!stored.answers(&question));
-        reply.load(&stored, AGAIN, &question);
+        reply.load(stored, AGAIN, &question);
         assert!(reply.answers(&question) && reply.records().len() == 20);
     }
 }

@@ -37,8 +37,6 @@ pub struct Options {
     pub log: LogFormat,
     /// File for the last Corefile that worked (`-fallback`); empty for none.
     pub fallback: String,
-    /// Replies over UDP to one client may leave as segments of one datagram (`-udp-gso`).
-    pub udp_gso: bool,
 }
 
 /// What to look for mistakes in, and how to tell them.
@@ -106,7 +104,6 @@ const FLAGS: &[Flag] = &[
     Flag("pidfile", "path", "file to write the process ID to"),
     Flag("plugins", "", "list the directives and exit"),
     Flag("quiet", "", "no lines about version and zones at the start"),
-    Flag("udp-gso", "", "replies to one client leave as one datagram that the system cuts up (default true)"),
     Flag("version", "", "show the version and exit"),
 ];
 
@@ -139,7 +136,6 @@ fn serve(arguments: impl Iterator<Item = String>) -> Result<Command, Refused> {
         quiet: false,
         log: LogFormat::Text,
         fallback: String::new(),
-        udp_gso: true,
     };
     let (mut version, mut plugins) = (false, false);
     for (name, value) in given.flags {
@@ -150,7 +146,6 @@ fn serve(arguments: impl Iterator<Item = String>) -> Result<Command, Refused> {
             "pidfile" => options.pidfile = value,
             "plugins" => plugins = value == ON,
             "quiet" => options.quiet = value == ON,
-            "udp-gso" => options.udp_gso = value == ON,
             "version" => version = value == ON,
             _ => options.port = value,
         }
@@ -287,9 +282,7 @@ mod tests {
         let Ok(Command::Serve(o)) = parsed("-conf a --p=5353 -quiet -pidfile=x") else { panic!() };
         assert_eq!((o.conf.as_str(), o.port.as_str(), o.pidfile.as_str(), o.quiet), ("a", "5353", "x", true));
         let Ok(Command::Serve(o)) = parsed("-quiet=false -log-format json") else { panic!() };
-        assert_eq!((o.quiet, o.log, o.udp_gso), (false, LogFormat::Json, true));
-        let Ok(Command::Serve(o)) = parsed("-udp-gso=false") else { panic!() };
-        assert!(!o.udp_gso);
+        assert_eq!((o.quiet, o.log), (false, LogFormat::Json));
         assert_eq!(parsed("-version"), Ok(Command::Version));
         assert_eq!(parsed("-plugins -quiet"), Ok(Command::Plugins));
         assert_eq!(parsed("-h"), Ok(Command::Help));

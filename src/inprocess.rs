@@ -123,7 +123,7 @@ impl InProcess {
         let routes = Routes::new(self.served.router.clone(), Timeouts::default());
         let clock = self.served.clock.clone();
         LocalSet::new().block_on(&self.runtime, async {
-            let server = TcpServer::new(Current::new(routes), Shared::new(clock, false));
+            let server = TcpServer::new(Current::new(routes), Shared::new(clock));
             let (client, stream) = tokio::io::duplex(octets.max(1));
             let (mut from, mut to) = tokio::io::split(client);
             let stop = StopSource::default();

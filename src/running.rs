@@ -258,8 +258,9 @@ impl Running {
         let opened = running.open(&instance)?;
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         for number in 0..workers {
-            let worker = Worker::start(number, running.clock.clone(), running.options.udp_gso);
-            running.workers.push(worker.map_err(|e| format!("cannot start a worker: {e}"))?);
+            let worker =
+                Worker::start(number, running.clock.clone()).map_err(|e| format!("cannot start a worker: {e}"))?;
+            running.workers.push(worker);
         }
         running.switch(instance, opened).await;
         Ok(running)

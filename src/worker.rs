@@ -37,20 +37,17 @@ pub struct Shared {
     pub buffered: Cell<usize>,
     /// Memory into which connections read, one after the other.
     pub read: RefCell<Box<[u8]>>,
-    /// Replies over UDP to one client may leave as segments of one datagram.
-    pub udp_gso: bool,
 }
 
 impl Shared {
     /// Nothing is under way.
-    pub fn new(clock: Clock, udp_gso: bool) -> Rc<Shared> {
+    pub fn new(clock: Clock) -> Rc<Shared> {
         Rc::new(Shared {
             waiting: Rc::default(),
             clock,
             connections: Places::new(tcp::MAX_CONNECTIONS),
             buffered: Cell::new(0),
             read: RefCell::new([0; READ].into()),
-            udp_gso,
         })
     }
 }
@@ -116,11 +113,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts worker `number`; `udp_gso` as in [`Shared`].
+    /// Starts worker `number`.
     ///
     /// # Errors
     /// No thread or no runtime can be had.
-    pub fn start(number: usize, clock: Clock, udp_gso: bool) -> io::Result<Worker> {
+    pub fn start(number: usize, clock: Clock) -> io::Result<Worker> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let (tell, started) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
@@ -131,7 +128,7 @@ impl Worker {
             beside::allow();
             output::collect();
             let _ = tell.send(Ok(())); // whoever starts it waits for this
-            runtime.block_on(obey(receiver, Shared::new(clock, udp_gso)));
+            runtime.block_on(obey(receiver, clock));
         })?;
         started.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Worker { commands })
@@ -156,7 +153,8 @@ struct Open {
 }
 
 /// Does what it is told until nobody can tell it anything more.
-async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, shared: Rc<Shared>) {
+async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, clock: Clock) {
+    let shared = Shared::new(clock);
     let mut open: HashMap<ListenerId, Vec<Open>> = HashMap::new();
     while let Some(command) = commands.recv().await {
         match command {

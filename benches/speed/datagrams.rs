@@ -1,6 +1,6 @@
 //! Answers datagrams by the batch, as the server does: the echo, and the upstream that knows all names.
 
-use poddns::batch::{self, BATCH, Batch, Places};
+use poddns::batch::{self, BATCH, Batch};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -68,7 +68,7 @@ fn serve(socket: UdpSocket, answer: impl Fn(&[u8], &mut Vec<u8>)) -> io::Result<
             }
             let reply = |i: usize| Some(&*replies[i]).filter(|reply| !reply.is_empty());
             // What the socket does not take is lost, and counted as such by who asked.
-            match batch.send(socket.as_fd(), &mut Places::first(n), reply, |_| ()) {
+            match batch.send(socket.as_fd(), &mut 0, n, reply, |_| ()) {
                 Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Err(e),
                 _ => (),
             }

@@ -7,9 +7,6 @@
 //! memory that belongs to the same [`Batch`] and stays where it is, and has not been touched since.
 #![expect(unsafe_code, reason = "system calls without a safe wrapper; see above")]
 
-pub use super::segments::Places;
-
-use super::segments::{Groups, Way};
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -20,7 +17,7 @@ use std::ptr;
 pub const BATCH: usize = 64;
 /// Octets kept of a datagram; more is no DNS query that anybody sends.
 pub const MAX_DATAGRAM: usize = 4096;
-/// Octets for control messages: one packet-info message of either family, and one with the length of segments.
+/// Octets for control messages: one packet-info message of either family.
 const CONTROL: usize = 64;
 
 /// Buffers for receiving a batch and for answering each of its datagrams.
@@ -33,18 +30,6 @@ pub struct Batch {
     vectors: Box<[libc::iovec]>,
     /// So many of `heads` and `vectors` are perhaps not as `receive` hands them to the kernel.
     used: usize,
-    outgoing: Box<[Outgoing]>,
-    groups: Groups,
-    /// The system cuts datagrams into segments.
-    cuts: bool,
-}
-
-/// A reply on its way out; its octets are borrowed by whoever calls.
-#[derive(Clone, Copy)]
-struct Outgoing {
-    octets: *const u8,
-    length: usize,
-    way: Way,
 }
 
 /// Room for a datagram, and as much more as keeps the beginnings of all from falling into the same few lines of the CPU's cache.
@@ -60,15 +45,14 @@ const SKEW: usize = 64;
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
 
-// SAFETY: the raw pointers in `heads`, `replies`, `vectors` and `outgoing` are only read during a call of `receive`, `send` or
-// `send_ready`, which set them first, or point to what belongs to the same value.
+// SAFETY: the raw pointers in `heads`, `replies` and `vectors` are only read by the kernel during a call of `receive` or `send`, both
+// of which set them first, or point to what belongs to the same value.
 unsafe impl Send for Batch {}
 
 impl Default for Batch {
     fn default() -> Self {
         // SAFETY: all-zero octets are valid values of these C structures.
         let (peer, head, vector) = unsafe { (mem::zeroed(), mem::zeroed::<libc::mmsghdr>(), mem::zeroed()) };
-        let nowhere = Way { to: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), local: None };
         Batch {
             data: vec![Data([0; MAX_DATAGRAM + SKEW]); BATCH].into(),
             peers: vec![peer; BATCH].into(),
@@ -77,9 +61,6 @@ impl Default for Batch {
             replies: vec![head; BATCH].into(),
             vectors: vec![vector; BATCH].into(),
             used: BATCH,
-            outgoing: vec![Outgoing::new(&[], nowhere); BATCH].into(),
-            groups: Groups::default(),
-            cuts: false,
         }
     }
 }
@@ -105,11 +86,6 @@ pub struct Ready<'a> {
 }
 
 impl Batch {
-    /// Buffers for a socket: replies to one client leave together where its system can cut datagrams into segments.
-    pub fn at(socket: BorrowedFd<'_>) -> Batch {
-        Batch { cuts: can_cut(socket), ..Batch::default() }
-    }
-
     /// Receives up to [`BATCH`] datagrams that wait at the socket; returns how many.
     ///
     /// # Errors
@@ -144,31 +120,35 @@ impl Batch {
         Some(Datagram { data: &self.data[i].0[..len], peer, local: read_local(&self.heads[i].msg_hdr) })
     }
 
-    /// Sends `reply(i)` to the sender of each datagram `left` of those received last, from the address that was asked; what is still left
-    /// then has not been sent.
+    /// Sends `reply(i)` to the sender of each of the `n` datagrams received last, from the address that was asked.
     ///
     /// A reply that cannot be sent is left out, and `unsent` told why.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where the socket's buffer is full.
+    /// [`io::ErrorKind::WouldBlock`] where the socket's buffer is full: `from` then says where to go on.
     pub fn send<'r>(
         &mut self,
         socket: BorrowedFd<'_>,
-        left: &mut Places,
+        from: &mut usize,
+        n: usize,
         reply: impl Fn(usize) -> Option<&'r [u8]>,
         unsent: impl Fn(&io::Error),
     ) -> io::Result<()> {
-        for i in left.iter() {
-            let way = |to| Way { to, local: read_local(&self.heads[i].msg_hdr) };
-            match (reply(i), read_address(&self.peers[i]).map(way)) {
-                (Some(octets), Some(way)) => self.outgoing[i] = Outgoing::new(octets, way),
-                _ => left.take_out_one(i),
+        let mut count = 0;
+        let mut place = [0; BATCH];
+        for i in *from..n.min(BATCH) {
+            if let Some(octets) = reply(i) {
+                self.prepare(count, i, octets);
+                place[count] = i;
+                count += 1;
             }
         }
-        self.send_outgoing(socket, left, unsent)
+        let (sent, result) = self.send_prepared(socket, count, unsent);
+        *from = place.get(sent).copied().filter(|_| sent < count).unwrap_or(n);
+        result
     }
 
-    /// Sends what `ready` gives for each place that is `left`; what is still left then has not been sent.
+    /// Sends the replies that `ready` gives for `from..n`, up to [`BATCH`] of them; `from` then says where to go on.
     ///
     /// A reply that cannot be sent is left out, and `unsent` told why. What was received before is gone.
     ///
@@ -177,114 +157,87 @@ impl Batch {
     pub fn send_ready<'r>(
         &mut self,
         socket: BorrowedFd<'_>,
-        left: &mut Places,
+        from: &mut usize,
+        n: usize,
         ready: impl Fn(usize) -> Ready<'r>,
         unsent: impl Fn(&io::Error),
     ) -> io::Result<()> {
-        for i in left.iter() {
-            self.used = self.used.max(i + 1);
-            let Ready { octets, to, local } = ready(i);
-            self.outgoing[i] = Outgoing::new(octets, Way { to, local });
+        let count = (n - *from).min(BATCH);
+        self.used = self.used.max(count);
+        for slot in 0..count {
+            let Ready { octets, to, local } = ready(*from + slot);
             let to = socket2::SockAddr::from(to);
-            let peer = ptr::from_mut(&mut self.peers[i]).cast::<u8>();
+            let peer = ptr::from_mut(&mut self.peers[slot]).cast::<u8>();
             // SAFETY: an address is shorter than the storage that any address has room in.
             unsafe { ptr::copy_nonoverlapping(to.as_ptr().cast(), peer, to.len() as usize) };
-            self.heads[i].msg_hdr.msg_namelen = to.len();
+            self.heads[slot].msg_hdr.msg_namelen = to.len();
+            self.address(slot, slot, octets);
+            if let Some(local) = local {
+                self.leave_from(slot, slot, local);
+            }
         }
-        self.send_outgoing(socket, left, unsent)
+        let (sent, result) = self.send_prepared(socket, count, unsent);
+        *from += sent;
+        result
     }
 
-    /// Sends the replies of `outgoing` that are `left`.
-    fn send_outgoing(
+    /// Sends the first `count` replies; returns how many are done with.
+    fn send_prepared(
         &mut self,
         socket: BorrowedFd<'_>,
-        left: &mut Places,
+        count: usize,
         unsent: impl Fn(&io::Error),
-    ) -> io::Result<()> {
-        let mut alone = Places::default();
-        while !left.is_empty() {
-            self.arrange(*left, alone);
-            let mut at = 0;
-            while let Some(rest) = self.groups.all().get(at..).filter(|rest| !rest.is_empty()) {
-                let sent = in_fragments_if_need_be(socket, |fd| {
-                    let replies = &mut self.replies[at..at + rest.len()];
-                    // SAFETY: these headers point to vectors, peers' addresses and control messages in `self`, and the vectors to the
-                    // octets of replies, which whoever gave them borrows until this function returns.
-                    let sent =
-                        unsafe { libc::sendmmsg(fd, replies.as_mut_ptr(), replies.len() as u32, libc::MSG_DONTWAIT) };
-                    usize::try_from(sent).ok()
-                });
-                match sent {
-                    Ok(sent) => {
-                        rest.iter().take(sent).for_each(|group| left.take_out(group.members));
-                        at += sent;
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(e),
-                    Err(e) => {
-                        let group = rest[0];
-                        if group.count > 1 {
-                            alone.add(group.members); // each by itself, then
-                            self.cuts &= !says_that_it_cannot_cut(&e);
-                        } else {
-                            unsent(&e);
-                            left.take_out(group.members); // this one cannot be sent: the others can
-                        }
-                        at += 1;
-                    }
+    ) -> (usize, io::Result<()>) {
+        let mut at = 0;
+        while at < count {
+            let sent = in_fragments_if_need_be(socket, |fd| {
+                let replies = &mut self.replies[at..count];
+                // SAFETY: these headers point to peers' addresses and control messages in `self`, and to the octets of replies, which
+                // whoever has prepared them borrows until this function returns.
+                let sent =
+                    unsafe { libc::sendmmsg(fd, replies.as_mut_ptr(), replies.len() as u32, libc::MSG_DONTWAIT) };
+                usize::try_from(sent).ok()
+            });
+            match sent {
+                Ok(sent) => at += sent,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return (at, Err(e)),
+                Err(e) => {
+                    unsent(&e);
+                    at += 1; // this one cannot be sent: the others can
                 }
             }
         }
-        Ok(())
+        (at, Ok(()))
     }
 
-    /// Prepares the headers of the replies of `outgoing` that are `left`, one for each group; those `alone` leave by themselves.
-    fn arrange(&mut self, left: Places, alone: Places) {
-        self.groups.clear();
-        for i in left.iter() {
-            let Outgoing { length, way, .. } = self.outgoing[i];
-            if self.cuts && !alone.has(i) {
-                self.groups.add(i, length, way);
-            } else {
-                self.groups.add_alone(i, length, way);
-            }
-        }
-        let mut used = 0;
-        for (slot, group) in self.groups.all().iter().enumerate() {
-            let (begin, mut one) = (used, 0);
-            for i in group.in_order() {
-                let Outgoing { octets, length, .. } = self.outgoing[i];
-                self.vectors[used] = libc::iovec { iov_base: octets.cast_mut().cast(), iov_len: length };
-                (used, one) = (used + 1, i);
-            }
-            let head = &mut self.replies[slot].msg_hdr;
-            head.msg_name = ptr::from_mut(&mut self.peers[one]).cast();
-            head.msg_namelen = self.heads[one].msg_hdr.msg_namelen;
-            head.msg_iov = &raw mut self.vectors[begin];
-            head.msg_iovlen = used - begin;
-            // What has been received there has been read and may be overwritten.
-            write_control(head, &mut self.control[one], group.way.local, group.segments());
+    /// Makes `octets` the `slot`th datagram to be sent, to the sender of datagram `i`.
+    fn prepare(&mut self, slot: usize, i: usize, octets: &[u8]) {
+        self.address(slot, i, octets);
+        if let Some(local) = read_local(&self.heads[i].msg_hdr) {
+            // The control message of datagram `i` has been read and may be overwritten.
+            self.leave_from(slot, i, local);
         }
     }
-}
 
-impl Outgoing {
-    fn new(octets: &[u8], way: Way) -> Outgoing {
-        Outgoing { octets: octets.as_ptr(), length: octets.len(), way }
+    /// Makes `octets` the `slot`th datagram to be sent, to peer `i`.
+    fn address(&mut self, slot: usize, i: usize, octets: &[u8]) {
+        self.vectors[slot] = libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
+        let head = &mut self.replies[slot].msg_hdr;
+        head.msg_name = ptr::from_mut(&mut self.peers[i]).cast();
+        head.msg_namelen = self.heads[i].msg_hdr.msg_namelen;
+        head.msg_iov = &raw mut self.vectors[slot];
+        head.msg_iovlen = 1;
+        head.msg_control = ptr::null_mut();
+        head.msg_controllen = 0;
     }
-}
 
-/// Whether the system can cut a datagram into segments (Linux 4.18). An older one would send it whole.
-fn can_cut(socket: BorrowedFd<'_>) -> bool {
-    let mut length: libc::c_int = 0;
-    let (value, mut len) = (ptr::from_mut(&mut length).cast(), mem::size_of_val(&length) as u32);
-    // SAFETY: `value` points to `len` octets that live until the call returns.
-    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, value, &raw mut len) };
-    done == 0
-}
-
-/// Whether an error says that datagrams cannot be cut on their way to anybody.
-fn says_that_it_cannot_cut(e: &io::Error) -> bool {
-    matches!(e.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP))
+    /// Makes the `slot`th datagram leave from `local`, which control message `i` is to say.
+    fn leave_from(&mut self, slot: usize, i: usize, local: IpAddr) {
+        let head = &mut self.replies[slot].msg_hdr;
+        head.msg_control = self.control[i].0.as_mut_ptr().cast();
+        head.msg_controllen = CONTROL;
+        write_local(head, local);
+    }
 }
 
 /// Sends one reply.
@@ -301,7 +254,11 @@ pub fn send_one(socket: BorrowedFd<'_>, Ready { octets, to, local }: Ready<'_>) 
     head.msg_namelen = peer.len();
     head.msg_iov = &raw mut vector;
     head.msg_iovlen = 1;
-    write_control(&mut head, &mut control, local, None);
+    if let Some(local) = local {
+        head.msg_control = control.0.as_mut_ptr().cast();
+        head.msg_controllen = CONTROL;
+        write_local(&mut head, local);
+    }
     in_fragments_if_need_be(socket, |fd| {
         // SAFETY: every pointer of `head` was just set to memory that lives until the call returns.
         usize::try_from(unsafe { libc::sendmsg(fd, &raw const head, libc::MSG_DONTWAIT) }).ok()
@@ -418,46 +375,30 @@ fn read_local(head: &libc::msghdr) -> Option<IpAddr> {
     None
 }
 
-/// Makes `buffer` the control messages of `head`: the address that it leaves from, and the length of the segments that it is cut into.
-fn write_control(head: &mut libc::msghdr, buffer: &mut Control, local: Option<IpAddr>, segments: Option<u16>) {
+/// Makes the control message that sets the source address; `head` has a buffer of [`CONTROL`] octets for it.
+fn write_local(head: &mut libc::msghdr, local: IpAddr) {
     // SAFETY: all-zero octets are valid values of both structures.
     let (mut v4, mut v6) = unsafe { (mem::zeroed::<libc::in_pktinfo>(), mem::zeroed::<libc::in6_pktinfo>()) };
-    let mut used = 0;
-    match local {
-        Some(IpAddr::V4(a)) => {
+    let (level, kind, size, data): (_, _, _, *const u8) = match local {
+        IpAddr::V4(a) => {
             v4.ipi_spec_dst.s_addr = u32::from(a).to_be();
             v4.ipi_addr = v4.ipi_spec_dst; // for `read_local`, where the reply has to be sent once more
-            put(buffer, &mut used, (libc::IPPROTO_IP, libc::IP_PKTINFO), &v4);
+            (libc::IPPROTO_IP, libc::IP_PKTINFO, mem::size_of_val(&v4), ptr::from_ref(&v4).cast())
         }
-        Some(IpAddr::V6(a)) => {
+        IpAddr::V6(a) => {
             v6.ipi6_addr.s6_addr = a.octets();
-            put(buffer, &mut used, (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO), &v6);
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, mem::size_of_val(&v6), ptr::from_ref(&v6).cast())
         }
-        None => (),
-    }
-    if let Some(length) = segments {
-        put(buffer, &mut used, (libc::SOL_UDP, libc::UDP_SEGMENT), &length);
-    }
-    head.msg_control = if used > 0 { buffer.0.as_mut_ptr().cast() } else { ptr::null_mut() };
-    head.msg_controllen = used;
-}
-
-/// Writes a control message behind the `used` octets of the buffer.
-fn put<T>(buffer: &mut Control, used: &mut usize, (level, kind): (libc::c_int, libc::c_int), value: &T) {
-    let size = mem::size_of::<T>() as u32;
-    // SAFETY: CMSG_LEN and CMSG_SPACE only add numbers.
-    let (length, space) = unsafe { (libc::CMSG_LEN(size) as usize, libc::CMSG_SPACE(size) as usize) };
-    let Some(room) = buffer.0.get_mut(*used..*used + space) else { return };
-    let message = room.as_mut_ptr().cast::<libc::cmsghdr>();
-    // SAFETY: `room` has CMSG_SPACE octets, for the header and `size` octets of data behind it, and is aligned as `Control` is, since
-    // all messages take a multiple of its alignment.
+    };
+    // SAFETY: one message of at most 20 octets fits into the buffer of 64 that `head` points to; `data` has `size` octets.
     unsafe {
+        let message = libc::CMSG_FIRSTHDR(head);
         (*message).cmsg_level = level;
         (*message).cmsg_type = kind;
-        (*message).cmsg_len = length;
-        ptr::copy_nonoverlapping(ptr::from_ref(value).cast(), libc::CMSG_DATA(message), size as usize);
+        (*message).cmsg_len = libc::CMSG_LEN(size as u32) as usize;
+        ptr::copy_nonoverlapping(data, libc::CMSG_DATA(message), size);
+        head.msg_controllen = libc::CMSG_SPACE(size as u32) as usize;
     }
-    *used += space;
 }
 
 #[cfg(test)]
@@ -482,7 +423,7 @@ mod tests {
         let datagram = batch.datagram(0).unwrap();
         assert_eq!(datagram.data, b"question");
         assert_eq!(datagram.peer.port(), client.local_addr().unwrap().port());
-        batch.send(server.as_fd(), &mut Places::first(n), |_| Some(&b"reply"[..]), |e| panic!("{e}")).unwrap();
+        batch.send(server.as_fd(), &mut 0, n, |_| Some(&b"reply"[..]), |e| panic!("{e}")).unwrap();
         let mut buffer = [0; 100];
         let (n, source) = client.recv_from(&mut buffer).unwrap();
         (buffer[..n].to_vec(), source)
@@ -518,58 +459,16 @@ mod tests {
         let replies: Vec<[u8; 1]> = (0..2 * BATCH as u8 - 5).map(|n| [n]).collect();
         let to = clients.each_ref().map(|client| client.local_addr().unwrap());
         let ready = |i: usize| Ready { octets: &replies[i], to: to[i % 2], local: Some(IpAddr::from([127, 0, 0, 9])) };
-        let mut batch = Batch::default();
-        for begin in [0, BATCH] {
-            let mut left = Places::first(replies.len() - begin);
-            batch.send_ready(server.as_fd(), &mut left, |i| ready(begin + i), |e| panic!("{e}")).unwrap();
-            assert!(left.is_empty());
+        let (mut batch, mut from) = (Batch::default(), 0);
+        for done in [BATCH, replies.len()] {
+            batch.send_ready(server.as_fd(), &mut from, replies.len(), ready, |e| panic!("{e}")).unwrap();
+            assert_eq!(from, done);
         }
         for (i, reply) in replies.iter().enumerate() {
             let mut buffer = [0; 9];
             let (n, source) = clients[i % 2].recv_from(&mut buffer).unwrap();
             assert_eq!((&buffer[..n], source.ip()), (&reply[..], IpAddr::from([127, 0, 0, 9])));
         }
-    }
-
-    /// Sends replies of several lengths to two clients, some of which leave together: whether all of them arrive.
-    fn arrive_one_by_one(batch: &mut Batch, server: &UdpSocket) -> bool {
-        let loopback = SocketAddr::from((server.local_addr().unwrap().ip(), 0));
-        let clients = [(); 2].map(|()| UdpSocket::bind(loopback).unwrap());
-        let to = clients.each_ref().map(|client| client.local_addr().unwrap());
-        let replies: Vec<Vec<u8>> = (0..9).map(|n| vec![n; [70, 70, 99, 40, 1232, 1300][n as usize % 6]]).collect();
-        let ready = |i: usize| Ready { octets: &replies[i], to: to[i % 2], local: Some(loopback.ip()) };
-        let mut left = Places::first(replies.len());
-        batch.send_ready(server.as_fd(), &mut left, ready, |e| panic!("{e}")).unwrap();
-        let mut came: Vec<Vec<u8>> = (0..replies.len()).map(|i| received(&clients[i % 2])).collect();
-        came.sort_unstable_by_key(|reply| reply[0]);
-        left.is_empty() && came == replies
-    }
-
-    #[test]
-    fn replies_that_leave_together_arrive_one_by_one() {
-        for address in ["127.0.0.1:0", "[::1]:0"] {
-            let Ok(server) = UdpSocket::bind(address) else { continue };
-            let mut batch = Batch::at(server.as_fd());
-            assert!(arrive_one_by_one(&mut batch, &server), "{address}");
-            assert!(batch.cuts && batch.groups.all().len() < 9, "{address}: Linux 4.18 or later");
-        }
-    }
-
-    #[test]
-    fn where_the_system_cannot_cut_each_reply_leaves_by_itself() {
-        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut batch = Batch::at(server.as_fd());
-        // It does not where there are no checksums to be made.
-        set(server.as_fd(), (libc::SOL_SOCKET, libc::SO_NO_CHECK), 1).unwrap();
-        assert!(arrive_one_by_one(&mut batch, &server) && !batch.cuts);
-        assert!(arrive_one_by_one(&mut batch, &server) && batch.groups.all().len() == 9);
-    }
-
-    fn received(client: &UdpSocket) -> Vec<u8> {
-        let mut buffer = [0; 2_000];
-        client.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
-        let length = client.recv(&mut buffer).unwrap();
-        buffer[..length].to_vec()
     }
 
     #[test]
@@ -593,7 +492,7 @@ mod tests {
             }
             // In between it sends: twice as many replies as it has received questions.
             let ready = |_: usize| Ready { octets: b"ready", to: clients[0].local_addr().unwrap(), local: None };
-            batch.send_ready(server.as_fd(), &mut Places::first(2 * count), ready, |e| panic!("{e}")).unwrap();
+            batch.send_ready(server.as_fd(), &mut 0, (2 * count).min(BATCH), ready, |e| panic!("{e}")).unwrap();
         }
     }
 
@@ -609,7 +508,7 @@ mod tests {
         let huge = vec![0; 70_000];
         let reply = |i: usize| Some(if i == 1 { &huge[..] } else { b"ok" });
         let unsent = std::cell::Cell::new(0);
-        batch.send(server.as_fd(), &mut Places::first(3), reply, |_| unsent.update(|n| n + 1)).unwrap();
+        batch.send(server.as_fd(), &mut 0, 3, reply, |_| unsent.update(|n| n + 1)).unwrap();
         assert_eq!(unsent.get(), 1);
         (0..2).for_each(|_| assert_eq!(client.recv(&mut [0; 9]).unwrap(), 2));
     }

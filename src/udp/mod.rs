@@ -5,7 +5,6 @@ pub mod batch;
 mod datagrams;
 mod fair;
 mod outbox;
-mod segments;
 
 use crate::admit::{Admission, admit};
 use crate::metrics;
@@ -17,7 +16,7 @@ use crate::worker::{Current, Routes, Shared};
 use api::task::Stop;
 use api::{Query, Transport};
 use backlog::Backlog;
-use batch::{BATCH, Batch, Datagram, Places, Ready};
+use batch::{BATCH, Batch, Datagram, Ready};
 use datagrams::{Arrivals, Datagrams};
 use fair::Fairness;
 use outbox::Outbox;
@@ -64,12 +63,10 @@ const MAX_FAILURES: u32 = 64;
 /// Octets for replies that are kept from batch to batch.
 const KEPT: usize = 256 << 10;
 
-impl Buffers {
-    /// Those of a socket; `gso` as in [`Shared`].
-    fn at(socket: &Datagrams, gso: bool) -> Buffers {
+impl Default for Buffers {
+    fn default() -> Self {
         let replies = std::array::from_fn(|_| 0..0);
-        let batch = if gso { Batch::at(socket.as_fd()) } else { Batch::default() };
-        Buffers { batch, q: Box::default(), octets: Vec::new(), replies, ready: Vec::new() }
+        Buffers { batch: Batch::default(), q: Box::default(), octets: Vec::new(), replies, ready: Vec::new() }
     }
 }
 
@@ -106,7 +103,7 @@ impl UdpServer {
                 () = arrivals.some() => false,
                 () = &mut stopped => break,
             };
-            let buffers = buffers.get_or_insert_with(|| Buffers::at(&self.socket, self.shared.udp_gso));
+            let buffers = buffers.get_or_insert_with(Buffers::default);
             if ready {
                 self.send_ready(buffers).await;
                 continue;
@@ -115,7 +112,7 @@ impl UdpServer {
             self.fairness.received(&buffers.batch, n);
             self.answer(buffers, n, &way_back).await;
         }
-        let buffers = buffers.get_or_insert_with(|| Buffers::at(&self.socket, self.shared.udp_gso));
+        let buffers = buffers.get_or_insert_with(Buffers::default);
         if let Err(e) = sockets::take_out(&self.socket) {
             tracing::debug!("what reaches {} at the very end is lost: {}", self.address, api::os_words(&e));
         }
@@ -164,11 +161,14 @@ impl UdpServer {
             }
             *place = begin..octets.len();
         }
-        let mut left = Places::first(n);
+        let mut from = 0;
         let reply = |i: usize| octets.get(replies[i].clone()).filter(|reply| !reply.is_empty());
-        let send = || batch.send(self.socket.as_fd(), &mut left, reply, metrics::unsent);
+        let send = || {
+            batch.send(self.socket.as_fd(), &mut from, n, reply, metrics::unsent)?;
+            Ok(from >= n)
+        };
         if !self.send(send).await {
-            let late = left.iter().filter_map(|i| Some((reply(i)?, batch.datagram(i)?)));
+            let late = (from..n).filter_map(|i| Some((reply(i)?, batch.datagram(i)?)));
             late.for_each(|(octets, d)| self.backlog.push(Ready { octets, to: d.peer, local: d.local }));
         }
         octets.shrink_to(KEPT);
@@ -177,23 +177,25 @@ impl UdpServer {
     /// Sends the replies of queries that had to wait.
     async fn send_ready(&self, Buffers { batch, ready, .. }: &mut Buffers) {
         self.outbox.take(ready);
-        for some in ready.chunks(BATCH) {
-            let mut left = Places::first(some.len());
-            let reply = |i: usize| self.ready(&some[i]);
-            let send = || batch.send_ready(self.socket.as_fd(), &mut left, reply, metrics::unsent);
-            if !self.send(send).await {
-                left.iter().for_each(|i| self.backlog.push(reply(i)));
-            }
+        let mut from = 0;
+        let reply = |i: usize| self.ready(&ready[i]);
+        let send = || {
+            batch.send_ready(self.socket.as_fd(), &mut from, ready.len(), reply, metrics::unsent)?;
+            Ok(from >= ready.len())
+        };
+        if !self.send(send).await {
+            ready[from..].iter().for_each(|q| self.backlog.push(self.ready(q)));
         }
         ready.drain(..).for_each(|q| self.done(q));
     }
 
-    /// Calls `send` until all is sent, and waits while the socket takes no more; returns `false` where what is left is for the backlog in
-    /// place of that (directive `shed`).
-    async fn send(&self, mut send: impl FnMut() -> io::Result<()>) -> bool {
+    /// Calls `send` until it says that all is sent, and waits while the socket takes no more; returns `false` where what is left is for the
+    /// backlog in place of that (directive `shed`).
+    async fn send(&self, mut send: impl FnMut() -> io::Result<bool>) -> bool {
         loop {
             match send() {
-                Ok(()) => return true,
+                Ok(true) => return true,
+                Ok(false) => (),
                 Err(_) if self.current.get().router.sheds() => return false,
                 Err(_) => self.socket.room().await,
             }

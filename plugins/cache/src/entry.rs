@@ -120,8 +120,12 @@ impl Head {
 
     /// Whether it may be used, up to so many seconds after it has expired.
     pub fn usable(&self, now: Time, stale: u64) -> bool {
-        let left = self.left(now);
-        left > 0 || left.unsigned_abs() < stale
+        now < self.usable_until(stale)
+    }
+
+    /// Until when it may be used, that is.
+    pub fn usable_until(&self, stale: u64) -> Time {
+        self.since.saturating_add(u64::from(self.ttl).saturating_add(stale).saturating_mul(SECOND))
     }
 
     /// Notes that it is used; writes only where that is not known yet.

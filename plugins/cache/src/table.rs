@@ -30,6 +30,8 @@ pub struct Key {
 /// A bounded number of entries, with a bounded number of octets.
 pub struct Table {
     sets: Box<[Set]>,
+    /// Until when all entries of a set may be used at least, set by set; looked at by who has the lock of the set.
+    usable_until: Box<[AtomicU64]>,
     len: AtomicUsize,
     octets: AtomicUsize,
     max_octets: usize,
@@ -62,10 +64,11 @@ impl Table {
     /// An empty table for so many entries.
     pub fn new(capacity: usize) -> Table {
         let capacity = capacity.max(MIN_CAPACITY);
-        let sets = (0..capacity.div_ceil(PLACES)).map(|_| Set::default()).collect();
+        let sets: Box<[Set]> = (0..capacity.div_ceil(PLACES)).map(|_| Set::default()).collect();
+        let usable_until = sets.iter().map(|_| AtomicU64::new(Time::MAX)).collect();
         let max_octets = capacity.saturating_mul(OCTETS_PER_PLACE);
         let (len, octets, next) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        Table { sets, len, octets, max_octets, next }
+        Table { sets, usable_until, len, octets, max_octets, next }
     }
 
     /// Entries, expired ones too.
@@ -94,19 +97,21 @@ impl Table {
         make: impl FnOnce(Option<Entry<'_>>) -> Kept,
         (now, stale): (Time, u64),
     ) -> u64 {
-        let set = self.set(key);
+        let number = self.number(key);
+        let (set, usable_until) = (&self.sets[number], &self.usable_until[number]);
         let changes = set.change();
         let known = set.find(question, key);
         let free = || set.tags.places(0).next();
         let (at, evicted) = match known.or_else(free) {
             Some(at) => (at, 0),
-            None => (set.victim(key, |e| !e.usable(now, stale)), 1),
+            None => (set.expired(usable_until, now, stale).unwrap_or_else(|| set.victim(key)), 1),
         };
         let entry = match known {
             Some(at) => make(set.places[at].load().as_ref().map(Entry::of)),
             None => make(None),
         };
         let size = Entry::of(&entry).size();
+        usable_until.fetch_min(Entry::of(&entry).usable_until(stale), Relaxed);
         let before = set.places[at].swap(Some(entry));
         set.tags.set(at, tag(key));
         self.account(before.as_ref().map_or(0, |before| Entry::of(before).size()), size);
@@ -136,7 +141,7 @@ impl Table {
             let set = &self.sets[self.next.fetch_add(1, Relaxed) % self.sets.len()];
             let _changes = set.change();
             if !set.is_empty() {
-                self.take(set, set.victim(Key { hash: 0, bits: 0 }, |_| false));
+                self.take(set, set.victim(Key { hash: 0, bits: 0 }));
                 evicted += 1;
             }
         }
@@ -157,8 +162,13 @@ impl Table {
     }
 
     fn set(&self, key: Key) -> &Set {
+        &self.sets[self.number(key)]
+    }
+
+    /// The number of a question's set.
+    fn number(&self, key: Key) -> usize {
         // The upper half of the hash, spread over all sets; the tag is at the other end.
-        &self.sets[(((key.hash >> 32) * self.sets.len() as u64) >> 32) as usize]
+        (((key.hash >> 32) * self.sets.len() as u64) >> 32) as usize
     }
 }
 
@@ -181,12 +191,21 @@ impl Set {
         self.tags.places(tag(key)).find(|&at| self.is(at, |entry| entry.is_for(question, key.bits)))
     }
 
-    /// The place whose entry has to go for another one: a dead one, or else the next one that was not used lately, from a place on that
-    /// the hash of the other one tells.
-    fn victim(&self, key: Key, dead: impl Fn(Entry<'_>) -> bool) -> usize {
-        if let Some(at) = (0..PLACES).find(|&at| self.is(at, &dead)) {
-            return at;
+    /// The place of the entry that is of no use since the longest time; `None` where all may be used at `now`, up to `stale` seconds
+    /// after they have expired. As a rule `usable_until`, which is that of the set, tells that without a look at them.
+    fn expired(&self, usable_until: &AtomicU64, now: Time, stale: u64) -> Option<usize> {
+        if now < usable_until.load(Relaxed) {
+            return None;
         }
+        let until = |at: usize| Some((Entry::of(self.places[at].load().as_ref()?).usable_until(stale), at));
+        let (soonest, at) = (0..PLACES).filter_map(until).min()?;
+        usable_until.store(soonest, Relaxed);
+        (soonest <= now).then_some(at)
+    }
+
+    /// The place whose entry has to go for another one: the next one that was not used lately, from a place on that the hash of the other
+    /// one tells.
+    fn victim(&self, key: Key) -> usize {
         let first = (key.hash >> 16) as usize % PLACES;
         let places = || (first..PLACES).chain(0..first).filter(|&at| self.tags.get(at) != 0);
         let unused = places().find(|&at| self.is(at, |entry| !entry.take_used()));
@@ -241,7 +260,7 @@ fn tag(key: Key) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Head;
+    use crate::entry::{Head, SECOND};
     use api::reply::Again;
     use api::test::query;
     use api::{Owner, RecordType, Reply, Section};
@@ -281,6 +300,32 @@ mod tests {
         let data = [&[n as u8][..], &vec![number; usize::from(number) + 1]].concat();
         q.respond().push(Section::Answer, Owner::Question, RecordType::TXT, 60, |d| d.octets(&data));
         q.reply.store(|octets| Head::new(0, 60, 0, true).keep(octets)).expect("a message")
+    }
+
+    #[test]
+    fn what_has_expired_goes_first() {
+        let table = Table::new(0);
+        let put = |n: u16, ttl: u32, second: Time| {
+            let mut q = query(&format!("n{n}.example TXT"));
+            q.respond().push(Section::Answer, Owner::Question, RecordType::TXT, 60, |d| d.octets(b"\0"));
+            let head = Head::new(second * SECOND, ttl, 0, true);
+            let entry = q.reply.store(|octets| head.keep(octets)).expect("a message");
+            table.insert(&q.question, key(n), |_| entry, (second * SECOND, 0))
+        };
+        let all =
+            || -> Vec<u16> { (0..QUESTIONS).filter(|&n| table.read(&question(n), key(n), |_| ()).is_some()).collect() };
+        let full = |ttls: fn(u16) -> u32| (0..PLACES as u16).for_each(|n| assert_eq!(put(n, ttls(n), 0), 0));
+        full(|n| if n == 7 { 10 } else { 60 });
+        assert_eq!(put(20, 60, 9), 1);
+        assert_eq!(
+            all(),
+            [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 20],
+            "none has expired: one from the place that the hash tells"
+        );
+        assert_eq!(put(21, 60, 10), 1);
+        assert_eq!(all(), [0, 1, 2, 3, 4, 5, 6, 9, 10, 11, 20, 21]);
+        assert_eq!((put(22, 60, 11), put(23, 60, 61)), (1, 1));
+        assert!(all().ends_with(&[20, 21, 22, 23]), "what has expired went, not what was put in lately: {:?}", all());
     }
 
     fn check(n: u16, question: &Question, entry: Entry<'_>, reply: &mut Reply) {

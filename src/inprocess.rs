@@ -17,7 +17,7 @@ use api::server::Server;
 use api::services::{Attempt, Reload, Seen};
 use api::setup::{Timeouts, World};
 use api::task::{Carried, Carry, StopSource};
-use api::{Clock, Query, Transport};
+use api::{Clock, Query, Transport, traffic};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::Pin;
@@ -108,12 +108,13 @@ impl InProcess {
             Admission::Query => (),
         }
         (q.client, q.local) = ADDRESSES;
-        (q.transport, q.received) = (transport, served.clock.now());
+        (q.transport, q.received, q.in_batch) = (transport, served.clock.now(), true);
         q.set_server(&served.server);
         if let Begun::Wait(chain, at) = served.router.begin(q) {
             // A panic is answered SERVFAIL like everything else that fails.
             let _end = runtime.block_on(chain.finish(q, at));
         }
+        traffic::batch_complete(&served.clock);
         seal(q)
     }
 

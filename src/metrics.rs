@@ -61,7 +61,7 @@ impl Listener {
     /// A query that no server block answers.
     pub fn dropped(&self, q: &Query) {
         let dropped = self.dropped.get_or_init(|| Traffic::new(&self.site, ""));
-        dropped.count_sized(q, q.received, seal::bare_len(q));
+        dropped.count_at_once(q, seal::bare_len(q));
     }
 
     /// A plugin panicked with this query; it is counted as dropped.

@@ -91,7 +91,10 @@ impl Router {
         let chain = &route.block.chain;
         match chain.run(q) {
             Run::Done => Begun::Done,
-            Run::Wait(at) => Begun::Wait(chain.clone(), at),
+            Run::Wait(at) => {
+                q.in_batch = false; // it takes its own time from here on
+                Begun::Wait(chain.clone(), at)
+            }
             Run::Panicked => self.panicked(q),
         }
     }

@@ -10,7 +10,7 @@ use crate::worker::{Current, Routes, Shared};
 use api::reply::More;
 use api::setup::Timeouts;
 use api::task::{Stop, StopSource};
-use api::{Query, Transport};
+use api::{Query, Transport, traffic};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -413,6 +413,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             at += 2 + message.len();
             self.queries += 1;
         }
+        traffic::batch_complete(&connection.server.shared.clock);
         at
     }
 
@@ -478,7 +479,8 @@ impl Connection {
             }
             Admission::Query => (),
         }
-        (q.client, q.local, q.transport, q.received) = (self.peer, self.local, Transport::Tcp, now);
+        (q.client, q.local, q.transport) = (self.peer, self.local, Transport::Tcp);
+        (q.received, q.in_batch) = (now, true);
         q.set_server(&routes.server);
         match routes.router.begin(&mut q) {
             Begun::Done => self.seal(q),

@@ -6,7 +6,7 @@ use crate::objects;
 use api::server::{Answering, Server, Site};
 use api::task::Carry;
 use api::test::{links, world};
-use api::{Chain, Clock, Link, Owner, Panics, Plugin, Query, Result, Run, Section, Step};
+use api::{Chain, Clock, Link, Owner, Panics, Plugin, Query, Result, Run, Section, Step, Ways};
 use poddns::parts::{Admission, admit, seal};
 use poddns_kubernetes::parts::Services;
 use std::hint::black_box;
@@ -83,10 +83,14 @@ struct Dispatch {
     q: Query,
 }
 
-/// A plugin that has nothing to do.
+/// A plugin that has nothing to do, on both ways.
 struct Idle;
 
 impl Plugin for Idle {
+    fn ways(&self) -> Ways {
+        Ways::Both
+    }
+
     fn query(&self, _: &mut Query) -> Result<Step> {
         Ok(Step::Next)
     }

@@ -14,7 +14,7 @@ use crate::sockets;
 use crate::waiting::{Busy, Deliver, Job};
 use crate::worker::{Current, Routes, Shared};
 use api::task::Stop;
-use api::{Query, Transport};
+use api::{Query, Transport, traffic};
 use backlog::Backlog;
 use batch::{BATCH, Batch, Datagram, Ready};
 use datagrams::{Arrivals, Datagrams};
@@ -161,6 +161,7 @@ impl UdpServer {
             }
             *place = begin..octets.len();
         }
+        traffic::batch_complete(&self.shared.clock);
         let mut from = 0;
         let reply = |i: usize| octets.get(replies[i].clone()).filter(|reply| !reply.is_empty());
         let send = || {
@@ -231,7 +232,7 @@ impl UdpServer {
         q.client = datagram.peer;
         q.local = datagram.local.map_or(self.address, |ip| SocketAddr::new(ip, self.address.port()));
         q.transport = Transport::Udp;
-        q.received = now;
+        (q.received, q.in_batch) = (now, true);
         q.backlogged = self.backlog.is_full();
         q.set_server(&routes.server);
         match routes.router.begin(q) {

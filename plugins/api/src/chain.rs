@@ -4,7 +4,7 @@
 
 use crate::explain::InfoCode;
 use crate::query::Query;
-use crate::{Error, Plugin, Result, Step};
+use crate::{Error, Plugin, Result, Step, Ways};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -15,6 +15,10 @@ const MAX_TURNS: u8 = 64;
 /// The plugins of one server block, in the order of the table.
 pub struct Chain {
     links: Box<[Link]>,
+    /// For each place, and the one below all: the first plugin from there on down that sees queries.
+    down: Box<[usize]>,
+    /// For each place, and the one below all: the place below the first plugin above it that sees replies; 0 where there is none.
+    up: Box<[usize]>,
     panics: Panics,
 }
 
@@ -50,7 +54,12 @@ pub enum Run {
 impl Chain {
     /// A chain of these plugins.
     pub fn new(links: Vec<Link>, panics: Panics) -> Chain {
-        Chain { links: links.into(), panics }
+        let ways: Vec<Ways> = links.iter().map(|link| link.plugin.ways()).collect();
+        let end = ways.len();
+        let down = |from: usize| (from..end).find(|&at| ways[at] != Ways::Up).unwrap_or(end);
+        let up = |from: usize| (0..from).rev().find(|&at| ways[at] != Ways::Down).map_or(0, |at| at + 1);
+        let (down, up) = ((0..=end).map(down).collect(), (0..=end).map(up).collect());
+        Chain { links: links.into(), down, up, panics }
     }
 
     /// Takes a query as far as it goes without waiting.
@@ -90,10 +99,11 @@ impl Chain {
         &self.links
     }
 
-    fn down(&self, q: &mut Query, mut at: usize) -> Run {
+    fn down(&self, q: &mut Query, from: usize) -> Run {
+        let mut at = self.down[from];
         while let Some(link) = self.links.get(at) {
             match link.plugin.query(q) {
-                Ok(Step::Next) => at += 1,
+                Ok(Step::Next) => at = self.down[at + 1],
                 Ok(Step::Done) => return self.up(q, at),
                 Ok(Step::Wait) => return Run::Wait(at),
                 Err(e) => return self.failed(q, at, e),
@@ -102,15 +112,17 @@ impl Chain {
         self.nobody_answers(q)
     }
 
-    fn up(&self, q: &mut Query, mut at: usize) -> Run {
-        while at > q.floor {
-            at -= 1;
+    fn up(&self, q: &mut Query, from: usize) -> Run {
+        let mut below = self.up[from];
+        while below > q.floor {
+            let at = below - 1;
             match self.links[at].plugin.reply(q) {
                 Ok(Step::Done) => (),
                 Ok(Step::Next) => return self.again(q, at),
                 Ok(Step::Wait) => return Run::Wait(at),
                 Err(e) => q.reply.fail(e),
             }
+            below = self.up[at];
         }
         Run::Done
     }
@@ -172,4 +184,64 @@ fn panicked(q: &mut Query) -> Run {
     q.reply.bare(crate::Rcode::SERVFAIL);
     q.reply.explain_in_words(InfoCode::OTHER, "internal error");
     Run::Panicked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test::query;
+    use crate::{Rcode, Ways};
+
+    /// Leaves a letter of its own on each way: a small one on the way down, a capital one on the way up.
+    struct Scribe(char, Ways);
+
+    #[derive(Default)]
+    struct Written(String);
+
+    impl Scribe {
+        fn write(q: &mut Query, letter: char) {
+            let mut written = q.take_note::<Written>().unwrap_or_default();
+            written.0.push(letter);
+            q.set_note(written);
+        }
+    }
+
+    impl Plugin for Scribe {
+        fn ways(&self) -> Ways {
+            self.1
+        }
+
+        fn query(&self, q: &mut Query) -> Result<Step> {
+            Scribe::write(q, self.0);
+            if self.0 != 'z' {
+                return Ok(Step::Next);
+            }
+            q.reply.bare(Rcode::REFUSED);
+            Ok(Step::Done)
+        }
+
+        fn reply(&self, q: &mut Query) -> Result<Step> {
+            Scribe::write(q, self.0.to_ascii_uppercase());
+            Ok(Step::Done)
+        }
+    }
+
+    #[test]
+    fn queries_pass_plugins_by_on_ways_that_are_not_theirs() {
+        use Ways::{Both, Down, Up};
+        for (ways, whole, below_first) in [
+            ([Both, Both, Both], "abczCBA", "bczCB"),
+            ([Up, Down, Both], "bczCA", "bczC"),
+            ([Down, Up, Up], "azCB", "zCB"),
+            ([Up, Up, Down], "czBA", "czB"),
+        ] {
+            let scribes = "abc".chars().zip(ways).chain([('z', Down)]);
+            let link = |(letter, ways)| Link { name: "scribe", plugin: Box::new(Scribe(letter, ways)) };
+            let chain = Chain::new(scribes.map(link).collect(), Panics::End);
+            let (mut q, mut copy) = (query("a. A"), query("a. A"));
+            assert_eq!((chain.run(&mut q), chain.run_below(&mut copy, 0)), (Run::Done, Run::Done));
+            let written = |q: &mut Query| q.take_note::<Written>().unwrap_or_default().0;
+            assert_eq!((&*written(&mut q), &*written(&mut copy)), (whole, below_first), "{ways:?}");
+        }
+    }
 }

@@ -76,13 +76,31 @@ pub enum Step {
     Wait,
 }
 
+/// The ways on which a plugin has something to do. On the other one queries pass it by, at no cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ways {
+    /// [`Plugin::query`] only.
+    Down,
+    /// [`Plugin::reply`] only.
+    Up,
+    /// Both.
+    Both,
+}
+
 /// One configured directive in one server block.
 pub trait Plugin: Send + Sync + 'static {
+    /// Which of [`Plugin::query`] and [`Plugin::reply`] are called; always the same.
+    fn ways(&self) -> Ways {
+        Ways::Down
+    }
+
     /// Sees a query on its way down. Runs on the socket's thread: must neither block nor wait.
     ///
     /// # Errors
     /// The query is answered SERVFAIL, or with the error's code; `errors` logs it.
-    fn query(&self, q: &mut Query) -> Result<Step>;
+    fn query(&self, _q: &mut Query) -> Result<Step> {
+        Ok(Step::Next)
+    }
 
     /// Does what [`Plugin::query`] or [`Plugin::reply`] could not do without waiting.
     fn wait<'a>(&'a self, _q: &'a mut Query) -> Waiting<'a> {
@@ -110,6 +128,10 @@ pub trait Plugin: Send + Sync + 'static {
 
 /// A plugin that others hold on to as well.
 impl<P: Plugin> Plugin for Arc<P> {
+    fn ways(&self) -> Ways {
+        (**self).ways()
+    }
+
     fn query(&self, q: &mut Query) -> Result<Step> {
         (**self).query(q)
     }

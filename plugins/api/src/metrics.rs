@@ -182,6 +182,13 @@ pub struct Histogram {
     bounds: &'static [f64],
 }
 
+/// Two handles of one series are equal.
+impl PartialEq for Histogram {
+    fn eq(&self, other: &Histogram) -> bool {
+        self.first == other.first
+    }
+}
+
 impl Histogram {
     fn new(child: Child) -> Histogram {
         let Kind::Histogram(bounds, _) = child.kind else { unreachable!("declared as a histogram") };
@@ -215,21 +222,26 @@ impl Tally<'_> {
 
     /// Observes a duration (unit [`Unit::Seconds`]).
     pub fn observe(&self, histogram: Histogram, duration: Duration) {
+        self.observe_equal(histogram, duration, 1);
+    }
+
+    /// Observes `times` durations that are equal (unit [`Unit::Seconds`]).
+    pub fn observe_equal(&self, histogram: Histogram, duration: Duration, times: u64) {
         let nanos = duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into());
-        self.put(histogram, nanos as f64 * 1e-9, nanos);
+        self.put(histogram, nanos as f64 * 1e-9, nanos, times);
     }
 
     /// Observes a number (unit [`Unit::Count`]).
     pub fn observe_count(&self, histogram: Histogram, n: u64) {
-        self.put(histogram, n as f64, n);
+        self.put(histogram, n as f64, n, 1);
     }
 
-    fn put(&self, Histogram { first, bounds }: Histogram, value: f64, units: u64) {
+    fn put(&self, Histogram { first, bounds }: Histogram, value: f64, units: u64, times: u64) {
         let bucket = bounds.iter().position(|&b| value <= b).unwrap_or(bounds.len());
         let cells = self.0.cells(first);
         if let (Some(count), Some(sum)) = (cells.get(bucket), cells.get(bounds.len() + 1)) {
-            add(count, 1);
-            add(sum, units);
+            add(count, times);
+            add(sum, units.wrapping_mul(times));
         }
     }
 }

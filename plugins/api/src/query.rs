@@ -100,6 +100,8 @@ pub struct Query {
     pub transport: Transport,
     /// When the query was received.
     pub received: Instant,
+    /// Whether its reply leaves together with those of the queries received with it; see [`crate::traffic::batch_complete`].
+    pub in_batch: bool,
     /// When waiting for an answer makes no sense any more (directive `cancel`); plugins that ask others give up then.
     pub deadline: Option<Instant>,
     /// Whether the client, if it understands EDNS, is told why the reply is what it is (directive `errors`).
@@ -137,6 +139,7 @@ impl Default for Query {
             local: nobody,
             transport: Transport::Udp,
             received: crate::clock::Clock::system().now(),
+            in_batch: false,
             deadline: None,
             explains: false,
             backlogged: false,
@@ -193,6 +196,7 @@ impl Query {
         self.notes.clear();
         self.described_at = None;
         self.described.clear();
+        self.in_batch = false;
         self.deadline = None;
         self.explains = false;
         self.backlogged = false;

@@ -1,13 +1,15 @@
 //! What is counted of DNS traffic: by the directive `prometheus` for the queries of its block, by the server for those that
 //! reach no block. Names, labels and buckets are those of CoreDNS's `plugin/metrics/vars`.
 
+use crate::clock::Clock;
 use crate::codes::{Rcode, RecordType};
 use crate::metrics::{Counter, CounterFamily, DURATION_BUCKETS, Histogram, HistogramFamily, Metric, Unit, tally};
 use crate::query::Query;
 use crate::reply::Outcome;
 use crate::server::Site;
+use std::cell::Cell;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// All of them.
 pub static ALL: &[&dyn Metric] = &[&REQUESTS, &DO, &DURATION, &REQUEST_SIZE, &RESPONSE_SIZE, &RESPONSES];
@@ -88,14 +90,24 @@ impl Traffic {
         }
     }
 
-    /// Counts a query with its reply, complete at `now`. What was asked is told by the client's message, not by what plugins
-    /// made of it.
-    pub fn count(&self, q: &Query, now: Instant) {
-        self.count_sized(q, now, q.reply.plain_len());
+    /// Counts a query with its reply, which is complete now, or with those of its batch. What was asked is told by the client's
+    /// message, not by what plugins made of it.
+    pub fn count(&self, q: &Query, clock: &Clock) {
+        if q.in_batch {
+            Batch::add(self.duration, q.received, clock);
+        } else {
+            self.duration.observe(clock.now().saturating_duration_since(q.received));
+        }
+        self.count_sized(q, q.reply.plain_len());
     }
 
-    /// The same where the reply is still to be made: it will have so many octets.
-    pub fn count_sized(&self, q: &Query, now: Instant, reply_len: usize) {
+    /// Counts a query that takes no time: its reply is still to be made, and will have so many octets.
+    pub fn count_at_once(&self, q: &Query, reply_len: usize) {
+        self.duration.observe(Duration::ZERO);
+        self.count_sized(q, reply_len);
+    }
+
+    fn count_sized(&self, q: &Query, reply_len: usize) {
         let proto = usize::from(!q.transport.is_datagram());
         let family = usize::from(!q.client.ip().to_canonical().is_ipv4());
         let kind = TYPES.iter().position(|t| *t == q.asked_type()).unwrap_or(TYPES.len());
@@ -103,7 +115,6 @@ impl Traffic {
         let (requests, response) = (requests.get_or_init(|| self.requests(kind, proto, family)), self.response(q));
         tally(|tally| {
             tally.add(requests.count, 1);
-            tally.observe(self.duration, now.saturating_duration_since(q.received));
             tally.observe_count(requests.size, q.asked_len() as u64);
             tally.observe_count(requests.response_size, reply_len as u64);
             tally.add(response, 1);
@@ -141,6 +152,47 @@ impl Traffic {
     }
 }
 
+/// Queries that were received together and whose replies leave together: the time that each took ends for all at once, and is read
+/// off the clock once.
+#[derive(Clone, Copy)]
+struct Batch {
+    duration: Histogram,
+    received: Instant,
+    queries: u64,
+}
+
+thread_local! {
+    /// That of this thread which is not complete yet.
+    static BATCH: Cell<Option<Batch>> = const { Cell::new(None) };
+}
+
+impl Batch {
+    /// Adds a query to the batch; one of another batch, or of another site, finds that complete.
+    fn add(duration: Histogram, received: Instant, clock: &Clock) {
+        let queries = match BATCH.get() {
+            Some(batch) if batch.duration == duration && batch.received == received => batch.queries,
+            Some(batch) => {
+                batch.complete(clock.now());
+                0
+            }
+            None => 0,
+        };
+        BATCH.set(Some(Batch { duration, received, queries: queries + 1 }));
+    }
+
+    fn complete(self, now: Instant) {
+        let Batch { duration, received, queries } = self;
+        tally(|tally| tally.observe_equal(duration, now.saturating_duration_since(received), queries));
+    }
+}
+
+/// The replies to all queries that this thread has counted as [`Query::in_batch`] are complete, and leave.
+pub fn batch_complete(clock: &Clock) {
+    if let Some(batch) = BATCH.take() {
+        batch.complete(clock.now());
+    }
+}
+
 const PROTOCOLS: [&str; 2] = ["udp", "tcp"];
 
 /// Types that are counted by themselves, those that are asked for most in front.
@@ -165,3 +217,49 @@ const TYPES: &[RecordType] = &[
     RecordType::SVCB,
     RecordType::TXT,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test::query;
+
+    /// What is shown of the durations of a server's queries: how many took no more than each bound, and how long all took.
+    fn durations(server: &str) -> Vec<String> {
+        let page = crate::metrics::page();
+        let mine = page.lines().filter(|line| line.starts_with(DURATION.name()) && line.contains(server));
+        let last = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+        let shown = ["le=\"0.001\"", "le=\"0.002\"", "le=\"+Inf\"", "_sum"];
+        mine.filter(|line| shown.iter().any(|one| line.contains(one))).map(last).collect()
+    }
+
+    #[test]
+    fn queries_of_a_batch_end_together() {
+        let clock = Clock::manual();
+        let site = |zone: &str| Site { index: 0, server: "dns://batch:53".into(), zone: zone.into(), view: "".into() };
+        let (traffic, other) = (Traffic::new(&site("a."), "whoami"), Traffic::new(&site("b."), "whoami"));
+        let asked = |in_batch| {
+            let mut q = query("a. A");
+            (q.received, q.in_batch) = (clock.now(), in_batch);
+            q
+        };
+        let first = [asked(true), asked(true), asked(false)];
+        clock.advance(Duration::from_micros(500));
+        first.iter().for_each(|q| traffic.count(q, &clock));
+        let alone = ["1", "1", "1", "0.0005"];
+        assert_eq!(durations("batch"), alone, "those of the batch are under way");
+        clock.advance(Duration::from_millis(1));
+        batch_complete(&clock);
+        let all = ["1", "3", "3", "0.0035"];
+        assert_eq!(durations("batch"), all);
+        batch_complete(&clock);
+        assert_eq!(durations("batch"), all, "counted once");
+
+        // A site of its own, or a time of its own, is a batch of its own.
+        traffic.count(&asked(true), &clock);
+        clock.advance(Duration::from_millis(4));
+        other.count(&asked(true), &clock);
+        assert_eq!(durations("batch"), ["1", "3", "4", "0.0075"]);
+        batch_complete(&clock);
+        assert_eq!(durations("batch")[4..], ["1", "1", "1", "0"]);
+    }
+}

@@ -14,6 +14,7 @@ use api::services::SearchPath;
 use api::setup::Offered;
 use api::{
     Error, Name, NameRef, Outcome, Owner, Plugin, PluginDef, Query, Rcode, RecordType, Reply, Result, Section, Step,
+    Ways,
 };
 use search::Search;
 use std::net::IpAddr;
@@ -44,6 +45,10 @@ struct Paths {
 }
 
 impl Plugin for Autopath {
+    fn ways(&self) -> Ways {
+        Ways::Both
+    }
+
     fn query(&self, q: &mut Query) -> Result<Step> {
         let mut space = NameBuf::default();
         let Some((base, first)) = self.first_domain(q, &mut space) else { return Ok(Step::Next) };

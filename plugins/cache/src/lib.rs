@@ -20,7 +20,7 @@ use api::reply::{Again, Stored};
 use api::services::Live;
 use api::setup::Offered;
 use api::wire::flag;
-use api::{InfoCode, Plugin, PluginDef, Query, Question, Rcode, Reply, Result, Step, Waiting};
+use api::{InfoCode, Plugin, PluginDef, Query, Question, Rcode, Reply, Result, Step, Waiting, Ways};
 use entry::{Entry, Kept, SECOND, Time};
 use keeper::{Keeper, Reason};
 use refresh::{Refresh, copy_of};
@@ -48,6 +48,10 @@ struct Cache {
 }
 
 impl Plugin for Cache {
+    fn ways(&self) -> Ways {
+        Ways::Both
+    }
+
     fn query(&self, q: &mut Query) -> Result<Step> {
         if !self.in_zones(q) {
             return Ok(Step::Next);

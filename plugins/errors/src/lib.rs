@@ -3,7 +3,7 @@
 mod consolidate;
 mod setup;
 
-use api::{Plugin, PluginDef, Query, Result, Step};
+use api::{Plugin, PluginDef, Query, Result, Step, Ways};
 use consolidate::Pattern;
 use std::sync::Arc;
 
@@ -21,6 +21,10 @@ struct Errors {
 }
 
 impl Plugin for Errors {
+    fn ways(&self) -> Ways {
+        if self.ede { Ways::Both } else { Ways::Up }
+    }
+
     fn query(&self, q: &mut Query) -> Result<Step> {
         q.explains = self.ede;
         Ok(Step::Next)

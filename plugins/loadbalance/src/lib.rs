@@ -7,7 +7,7 @@ mod shuffle;
 mod weighted;
 mod weights;
 
-use api::{Plugin, PluginDef, Query, Rcode, RecordType, Result, Step};
+use api::{Plugin, PluginDef, Query, Rcode, RecordType, Result, Step, Ways};
 use arc_swap::ArcSwap;
 use prefer::Network;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ struct RoundRobin {
 }
 
 impl Plugin for RoundRobin {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
-        Ok(Step::Next)
+    fn ways(&self) -> Ways {
+        Ways::Up
     }
 
     fn reply(&self, q: &mut Query) -> Result<Step> {
@@ -47,8 +47,8 @@ struct Weighted {
 }
 
 impl Plugin for Weighted {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
-        Ok(Step::Next)
+    fn ways(&self) -> Ways {
+        Ways::Up
     }
 
     fn reply(&self, q: &mut Query) -> Result<Step> {

@@ -4,7 +4,7 @@ mod format;
 mod setup;
 
 use api::reply::Kind;
-use api::{Clock, Name, Outcome, Plugin, PluginDef, Query, Result, Step, lines};
+use api::{Clock, Name, Outcome, Plugin, PluginDef, Query, Result, Step, Ways, lines};
 use format::Format;
 use std::cell::RefCell;
 
@@ -41,8 +41,8 @@ thread_local! {
 }
 
 impl Plugin for Log {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
-        Ok(Step::Next)
+    fn ways(&self) -> Ways {
+        Ways::Up
     }
 
     fn reply(&self, q: &mut Query) -> Result<Step> {

@@ -6,7 +6,7 @@ mod setup;
 
 use api::services::Metadata;
 use api::setup::Offered;
-use api::{Name, Plugin, PluginDef, Query, Result, Step};
+use api::{Name, Plugin, PluginDef, Query};
 use std::sync::Arc;
 
 /// The directive.
@@ -27,11 +27,7 @@ impl Metadata for Collector {
 }
 
 /// The directive is a plugin of the chain so that a block with nothing else is not without plugins (CoreDNS behaviour).
-impl Plugin for Collector {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
-        Ok(Step::Next)
-    }
-}
+impl Plugin for Collector {}
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use api::corefile::ConfigError;
 use api::reply::Kind;
-use api::{Clock, Plugin, PluginDef, Query, Result, Section, Setup, Step};
+use api::{Clock, Plugin, PluginDef, Query, Result, Section, Setup, Step, Ways};
 
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "minimal", properties: &[], metrics: &[], setup };
@@ -11,8 +11,8 @@ pub static PLUGIN: PluginDef = PluginDef { name: "minimal", properties: &[], met
 struct Minimal(Clock);
 
 impl Plugin for Minimal {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
-        Ok(Step::Next)
+    fn ways(&self) -> Ways {
+        Ways::Up
     }
 
     fn reply(&self, q: &mut Query) -> Result<Step> {

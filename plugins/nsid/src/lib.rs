@@ -2,7 +2,7 @@
 
 use api::corefile::ConfigError;
 use api::wire::{EdnsOption, edns_options};
-use api::{Edns, Plugin, PluginDef, Query, ReplyOpt, Result, Setup, Step};
+use api::{Edns, Plugin, PluginDef, Query, ReplyOpt, Result, Setup, Step, Ways};
 
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "nsid", properties: &[], metrics: &[], setup };
@@ -14,8 +14,8 @@ const NSID: u16 = 3;
 struct Nsid(Box<[u8]>);
 
 impl Plugin for Nsid {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
-        Ok(Step::Next)
+    fn ways(&self) -> Ways {
+        Ways::Up
     }
 
     fn reply(&self, q: &mut Query) -> Result<Step> {

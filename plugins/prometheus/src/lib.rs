@@ -7,7 +7,7 @@ use api::metrics::{GaugeFamily, Metric};
 use api::server::PerSite;
 use api::setup::ChainHandle;
 use api::traffic::Traffic;
-use api::{Clock, Plugin, PluginDef, Query, Result, Step};
+use api::{Clock, Plugin, PluginDef, Query, Result, Step, Ways};
 use std::sync::OnceLock;
 
 /// The directive.
@@ -40,15 +40,15 @@ struct Prometheus {
 }
 
 impl Plugin for Prometheus {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
-        Ok(Step::Next)
+    fn ways(&self) -> Ways {
+        Ways::Up
     }
 
     fn reply(&self, q: &mut Query) -> Result<Step> {
         if let Some(site) = q.site()
             && let Some(traffic) = self.sites.get(site, |site| Traffic::new(site, self.below()))
         {
-            traffic.count(q, self.clock.now());
+            traffic.count(q, &self.clock);
         }
         Ok(Step::Done)
     }

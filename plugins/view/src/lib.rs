@@ -6,7 +6,7 @@ mod setup;
 
 use api::expr::{Expression, Facts, Value};
 use api::services::Metadata;
-use api::{Clock, Plugin, PluginDef, Query, Result, Step};
+use api::{Clock, Plugin, PluginDef, Query};
 
 /// The directive.
 pub static PLUGIN: PluginDef = PluginDef { name: "view", properties: PROPERTIES, metrics: &[], setup: setup::setup };
@@ -44,11 +44,7 @@ impl Metadata for View {
 }
 
 /// A view is a plugin of the chain so that a block with nothing else is not without plugins (CoreDNS behaviour).
-impl Plugin for View {
-    fn query(&self, _q: &mut Query) -> Result<Step> {
-        Ok(Step::Next)
-    }
-}
+impl Plugin for View {}
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use api::reply::Stored;
 use api::{Question, Rcode};
 use std::ops::Deref;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 use triomphe::{HeaderWithLength, ThinArc};
 
@@ -28,9 +28,8 @@ pub struct Head {
     pub ttl: u32,
     /// How often it was used, for `prefetch`.
     hits: AtomicU32,
-    /// Milliseconds from when it was received: to when it was last used, for `prefetch`; of what has expired, to when it may be asked
-    /// for again, where that has failed.
-    mark: AtomicI32,
+    /// In [`millis`]: when it was last used, for `prefetch`; of what has expired, when it may be asked for again, where that has failed.
+    mark: AtomicU32,
     /// Questions with other bits do not share it.
     bits: u8,
     /// It answers its question, and not only denies or refers.
@@ -97,7 +96,7 @@ impl Head {
     /// Of a reply that was received at `since` and may be used for `ttl` seconds.
     pub fn new(since: Time, ttl: u32, bits: u8, answering: bool) -> Head {
         let (used, refreshing) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (hits, mark) = (AtomicU32::new(0), AtomicI32::new(0));
+        let (hits, mark) = (AtomicU32::new(0), AtomicU32::new(millis(since)));
         Head { since, answer: None, ttl, hits, mark, bits, answering, used, refreshing }
     }
 
@@ -142,9 +141,10 @@ impl Head {
 
     /// Counts a use, and returns how many there were with no gap over `gap` between; a negative one is always over.
     pub fn count(&self, now: Time, gap: Option<Duration>) -> u32 {
-        let now = millis(now, self.since);
+        let now = millis(now);
         let before = self.mark.swap(now, Relaxed);
-        let close = gap.is_some_and(|gap| u128::from(now.saturating_sub(before).unsigned_abs()) <= gap.as_millis());
+        let apart = now.wrapping_sub(before).cast_signed().unsigned_abs();
+        let close = gap.is_some_and(|gap| u128::from(apart) <= gap.as_millis());
         let hits = if close { self.hits.load(Relaxed).saturating_add(1) } else { 1 };
         self.hits.store(hits, Relaxed);
         hits
@@ -158,37 +158,68 @@ impl Head {
     /// Goes on counting from the entry that this one replaces, which was last used at `last`.
     pub fn go_on(&self, hits: u32, last: Time) {
         self.hits.store(hits, Relaxed);
-        self.mark.store(millis(last, self.since), Relaxed);
+        self.mark.store(millis(last), Relaxed);
     }
 
     /// Whether it is to be asked for again now, by who calls this: nobody else does, and it has not just failed.
     pub fn begin_refresh(&self, now: Time) -> bool {
-        // The last use is never to come. Who sees that nobody asks for it sees what came of that, too.
-        let early = || millis(now, self.since) < self.mark.load(Relaxed);
+        // The last use is never to come, nor is it taken for a pause, unless it was seven weeks ago. Who sees that nobody asks for it sees
+        // what came of that, too.
+        let early = || {
+            let left = self.mark.load(Relaxed).wrapping_sub(millis(now));
+            left > 0 && u128::from(left) <= LONGEST_PAUSE.as_millis()
+        };
         !self.refreshing.load(Acquire) && !early() && !self.refreshing.swap(true, Relaxed)
     }
 
-    /// Nobody asks for it any more; nor does anybody before then, where that is given.
+    /// Nobody asks for it any more; nor does anybody before then, where that is given: in no more than [`LONGEST_PAUSE`].
     pub fn end_refresh(&self, not_before: Option<Time>) {
         if let Some(then) = not_before {
-            self.mark.store(millis(then, self.since), Relaxed);
+            self.mark.store(millis(then), Relaxed);
         }
         self.refreshing.store(false, Release);
     }
 }
 
-/// Milliseconds from `from` to `to`, as far as they can be told.
-fn millis(to: Time, from: Time) -> i32 {
-    let millis = (i128::from(to) - i128::from(from)) / 1_000_000;
-    i32::try_from(millis).unwrap_or(if millis < 0 { i32::MIN } else { i32::MAX })
+/// A time in milliseconds; they begin anew after seven weeks.
+fn millis(time: Time) -> u32 {
+    (time / 1_000_000) as u32
 }
 
+/// How long an entry may be left alone where asking for it again has failed.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// Nanoseconds.
 pub const SECOND: Time = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_kept_however_old_the_entry_is() {
+        const DAY: Time = 24 * 3_600 * SECOND;
+        for age in [0, 1, 24, 25, 49, 50, 365].map(|days| days * DAY) {
+            let (head, failed) = (Head::new(DAY, 60, 0, true), DAY + age);
+            assert!(head.begin_refresh(failed) && !head.begin_refresh(failed), "one asks");
+            head.end_refresh(Some(failed + 300 * SECOND));
+            let begins = [0, 1, 299].map(|seconds| head.begin_refresh(failed + seconds * SECOND));
+            assert_eq!(begins, [false; 3], "{} days", age / DAY);
+            assert!(head.begin_refresh(failed + 300 * SECOND));
+            head.end_refresh(None);
+            assert!(head.begin_refresh(failed + 30 * DAY));
+        }
+    }
+
+    #[test]
+    fn uses_are_counted_while_they_are_close_to_each_other() {
+        let head = Head::new(0, 60, 0, true);
+        let gap = |seconds| Some(Duration::from_secs(seconds));
+        let count = |second, gap| head.count(second * SECOND, gap);
+        assert_eq!([count(0, gap(5)), count(5, gap(5)), count(4, gap(5)), count(10, gap(5))], [1, 2, 3, 1]);
+        assert_eq!([count(10, None), count(10, None)], [1, 1]);
+        let weeks = 7 * 7 * 24 * 3_600;
+        assert_eq!([count(weeks, gap(5)), count(weeks + 100_000, gap(5)), count(weeks + 100_005, gap(5))], [1, 1, 2]);
+    }
 
     #[test]
     fn what_entries_take_is_counted_once() {

@@ -1,5 +1,6 @@
 //! The lines of the directive.
 
+use crate::entry::LONGEST_PAUSE;
 use crate::keeper::Keeper;
 use crate::rules::{Limits, Mode, Prefetch, Rules, Stale};
 use crate::store::Store;
@@ -21,8 +22,6 @@ const GAP: Duration = Duration::from_secs(60);
 const PERCENTAGE: u8 = 10;
 /// How long an entry is answered after it has expired.
 const STALE: Duration = Duration::from_secs(60 * 60);
-/// The longest time for which an upstream is left alone.
-const MAX_RECHECK: Duration = Duration::from_secs(5 * 60);
 /// The longest time that a failure may be kept (RFC 2308 7.1).
 const MAX_SERVFAIL: Duration = Duration::from_secs(5 * 60);
 
@@ -226,7 +225,7 @@ fn response_ttl(c: &Cursor<'_>, given: &str) -> Result<u32, ConfigError> {
 fn recheck(c: &Cursor<'_>, given: &str) -> Result<Duration, ConfigError> {
     let words = ["invalid serve_stale failure recheck", "invalid negative failure recheck for serve_stale"];
     let recheck = stale_duration(c, given, words)?;
-    if recheck > MAX_RECHECK {
+    if recheck > LONGEST_PAUSE {
         return Err(c.bare("serve_stale failure recheck cannot exceed 5 minutes"));
     }
     Ok(recheck)

@@ -34,8 +34,6 @@ pub struct Head {
     bits: u8,
     /// It answers its question, and not only denies or refers.
     answering: bool,
-    /// It has been used since it was last passed over when a place was looked for.
-    used: AtomicBool,
     /// It is being asked for again.
     refreshing: AtomicBool,
 }
@@ -95,9 +93,8 @@ impl Deref for Entry<'_> {
 impl Head {
     /// Of a reply that was received at `since` and may be used for `ttl` seconds.
     pub fn new(since: Time, ttl: u32, bits: u8, answering: bool) -> Head {
-        let (used, refreshing) = (AtomicBool::new(false), AtomicBool::new(false));
         let (hits, mark) = (AtomicU32::new(0), AtomicU32::new(millis(since)));
-        Head { since, answer: None, ttl, hits, mark, bits, answering, used, refreshing }
+        Head { since, answer: None, ttl, hits, mark, bits, answering, refreshing: AtomicBool::new(false) }
     }
 
     /// Keeps the answer of `before`, which this one replaces, where this one is none.
@@ -125,18 +122,6 @@ impl Head {
     /// Until when it may be used, that is.
     pub fn usable_until(&self, stale: u64) -> Time {
         self.since.saturating_add(u64::from(self.ttl).saturating_add(stale).saturating_mul(SECOND))
-    }
-
-    /// Notes that it is used; writes only where that is not known yet.
-    pub fn touch(&self) {
-        if !self.used.load(Relaxed) {
-            self.used.store(true, Relaxed);
-        }
-    }
-
-    /// Whether it was used since this was last asked.
-    pub fn take_used(&self) -> bool {
-        self.used.swap(false, Relaxed)
     }
 
     /// Counts a use, and returns how many there were with no gap over `gap` between; a negative one is always over.

@@ -184,7 +184,6 @@ impl Cache {
         reply: &mut Reply,
     ) -> Hit {
         let rules = &self.keeper.rules;
-        entry.touch();
         let left = entry.left(now);
         let (Some(stale), true) = (rules.stale, left <= 0) else {
             let ttl = if rules.keep_ttl { entry.ttl } else { left as u32 };

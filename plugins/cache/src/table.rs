@@ -48,7 +48,8 @@ struct Set {
     places: [ArcSwapAny<Option<Kept>>; PLACES],
 }
 
-/// The tags of a set's entries, by their places, 0 where there is none; four in a word, which are looked at together.
+/// The tags of a set's entries, by their places, 0 where there is none; four in a word, which are looked at together. In the highest bit
+/// of each is a mark: the entry was used since it was last passed over when one had to go. So nobody looks for that at entries.
 #[derive(Default)]
 struct Tags([AtomicU64; WORDS]);
 
@@ -57,8 +58,10 @@ const WORDS: usize = PLACES / (u64::BITS / u16::BITS) as usize;
 /// Bits of a tag, and the number of the highest one.
 const BITS: usize = u16::BITS as usize;
 const HIGHEST: usize = BITS - 1;
-/// 1 in each tag of a word.
+/// 1 in each tag of a word; the mark in one, and in each.
 const ONES: u64 = 0x0001_0001_0001_0001;
+const MARK: u16 = 1 << HIGHEST;
+const MARKS: u64 = ONES << HIGHEST;
 
 impl Table {
     /// An empty table for so many entries.
@@ -76,12 +79,13 @@ impl Table {
         self.len.load(Relaxed)
     }
 
-    /// What `read` makes of the entry for a question; `None` where there is none.
+    /// What `read` makes of the entry for a question, which is used so; `None` where there is none.
     pub fn read<T>(&self, question: &Question, key: Key, read: impl FnOnce(Entry<'_>) -> T) -> Option<T> {
         let set = self.set(key);
         for at in set.tags.places(tag(key)) {
             let kept = set.places[at].load();
             if let Some(entry) = kept.as_ref().map(Entry::of).filter(|entry| entry.is_for(question, key.bits)) {
+                set.tags.mark(at);
                 return Some(read(entry));
             }
         }
@@ -208,22 +212,20 @@ impl Set {
     fn victim(&self, key: Key) -> usize {
         let first = (key.hash >> 16) as usize % PLACES;
         let places = || (first..PLACES).chain(0..first).filter(|&at| self.tags.get(at) != 0);
-        let unused = places().find(|&at| self.is(at, |entry| !entry.take_used()));
+        let unused = places().find(|&at| !self.tags.take_mark(at));
         unused.or_else(|| places().next()).unwrap_or(first)
     }
 }
 
 impl Tags {
-    /// The places where `tag` is, and perhaps some more: there is no telling of a tag that differs from it in the lowest bit only. The
-    /// first one is in any case.
+    /// The places where `tag` is.
     fn places(&self, tag: u16) -> impl Iterator<Item = usize> {
         let all = ONES * u64::from(tag);
         let mut found = 0;
         for (number, word) in self.0.iter().enumerate() {
-            let word = word.load(Acquire) ^ all;
-            // 0 is the only one of which taking 1 away sets the highest bit that was not set; that bit moves to the word's number.
-            let zeros = word.wrapping_sub(ONES) & !word & ONES << HIGHEST;
-            found |= zeros >> (HIGHEST - number);
+            // 0 is the only one that has no mark left when 1 is taken away; the bit moves to the word's number.
+            let others = (word.load(Acquire) ^ all | MARKS) - ONES;
+            found |= (!others & MARKS) >> (HIGHEST - number);
         }
         std::iter::from_fn(move || {
             let bit = (found != 0).then_some(found.trailing_zeros() as usize)?;
@@ -233,14 +235,31 @@ impl Tags {
     }
 
     fn get(&self, at: usize) -> u16 {
-        (self.0[at % WORDS].load(Relaxed) >> shift(at)) as u16
+        (self.0[at % WORDS].load(Relaxed) >> shift(at)) as u16 & !MARK
     }
 
-    /// Only by who has the lock of the set.
+    /// Only by who has the lock of the set; there is no mark then.
     fn set(&self, at: usize, tag: u16) {
+        let with = |word| word & !(0xffff << shift(at)) | u64::from(tag) << shift(at);
         let word = &self.0[at % WORDS];
-        let others = word.load(Relaxed) & !(0xffff << shift(at));
-        word.store(others | u64::from(tag) << shift(at), Release);
+        let mut before = word.load(Relaxed);
+        while let Err(now) = word.compare_exchange_weak(before, with(before), Release, Relaxed) {
+            before = now; // somebody has marked an entry
+        }
+    }
+
+    /// Marks the entry at a place as used; writes only where that is not known yet.
+    fn mark(&self, at: usize) {
+        let (word, mark) = (&self.0[at % WORDS], u64::from(MARK) << shift(at));
+        if word.load(Relaxed) & mark == 0 {
+            word.fetch_or(mark, Relaxed);
+        }
+    }
+
+    /// Whether the entry at a place was used since this was last asked.
+    fn take_mark(&self, at: usize) -> bool {
+        let (word, mark) = (&self.0[at % WORDS], u64::from(MARK) << shift(at));
+        word.load(Relaxed) & mark != 0 && word.fetch_and(!mark, Relaxed) & mark != 0
     }
 }
 
@@ -252,9 +271,9 @@ fn shift(at: usize) -> usize {
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Set>() == 128, "a set is two lines of the CPU's cache");
 
-/// Never 0.
+/// Never 0, and without the mark.
 fn tag(key: Key) -> u16 {
-    key.hash as u16 | 1
+    (key.hash as u16 | 1) & !MARK
 }
 
 #[cfg(test)]
@@ -269,18 +288,33 @@ mod tests {
     #[test]
     fn tags_are_found_wherever_they_stand() {
         let tags = Tags::default();
-        let places = |tag| tags.places(tag).filter(|&at| tags.get(at) == tag).collect::<Vec<_>>();
-        let used = [3, 1, 0x8001, 0x7fff, 0xffff, 0x0101, 3, 7, 9, 11, 13, 15];
+        let places = |tag| tags.places(tag).collect::<Vec<_>>();
+        let used = [3, 1, 0x7001, 0x7fff, 0x7ffe, 0x0101, 3, 7, 2, 11, 13, 15];
         for (at, tag) in used.into_iter().enumerate() {
             assert_eq!(places(0), (at..PLACES).collect::<Vec<_>>());
             tags.set(at, tag);
+            if at % 3 == 0 {
+                tags.mark(at);
+            }
         }
-        for tag in 0..=u16::MAX {
+        for tag in 0..MARK {
             assert_eq!(places(tag), (0..PLACES).filter(|&at| used[at] == tag).collect::<Vec<_>>(), "{tag:x}");
         }
         tags.set(4, 0);
         let first = |tag| tags.places(tag).next();
-        assert_eq!((first(0), first(3), first(0xffff), first(0x0101)), (Some(4), Some(0), None, Some(5)));
+        assert_eq!((first(0), first(3), first(0x7ffe), first(0x0101)), (Some(4), Some(0), None, Some(5)));
+    }
+
+    #[test]
+    fn a_mark_is_that_of_one_entry_and_one_time() {
+        let tags = Tags::default();
+        (0..PLACES).for_each(|at| tags.set(at, 1));
+        let take = || (0..PLACES).filter(|&at| tags.take_mark(at)).collect::<Vec<_>>();
+        [0, 5, 5, 11].into_iter().for_each(|at| tags.mark(at));
+        assert_eq!((take(), take()), (vec![0, 5, 11], vec![]));
+        [3, 4].into_iter().for_each(|at| tags.mark(at));
+        tags.set(4, 7);
+        assert_eq!(take(), [3], "another entry is there now");
     }
 
     /// More questions than a set has places, all in one set, two of a tag.
@@ -300,6 +334,20 @@ mod tests {
         let data = [&[n as u8][..], &vec![number; usize::from(number) + 1]].concat();
         q.respond().push(Section::Answer, Owner::Question, RecordType::TXT, 60, |d| d.octets(&data));
         q.reply.store(|octets| Head::new(0, 60, 0, true).keep(octets)).expect("a message")
+    }
+
+    #[test]
+    fn what_is_used_stays() {
+        let table = Table::new(0);
+        let put = |n: u16| table.insert(&question(n), key(n), |_| entry(n, 0), (0, 0));
+        let read = |n: u16| table.read(&question(n), key(n), |_| ()).is_some();
+        (0..PLACES as u16).for_each(|n| assert_eq!(put(n), 0));
+        assert!([8, 9, 10].into_iter().all(read));
+        let gone = || (0..PLACES as u16).filter(|&n| !read(n)).collect::<Vec<_>>();
+        assert_eq!((put(20), gone()), (1, vec![11]), "from place 8 on");
+        assert_eq!((put(24), gone(), read(20)), (1, vec![11], false), "nobody has used 20");
+        assert!(read(24));
+        assert_eq!((put(25), gone()), (1, vec![1, 11]), "all are used: the first one from place 1 on");
     }
 
     #[test]

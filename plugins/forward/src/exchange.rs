@@ -209,7 +209,7 @@ impl<'a> Exchange<'a> {
         self.asked |= place.and_then(|place| 1_u128.checked_shl(place as u32)).unwrap_or(0);
         let asked = upstream.ask(q, proto, plain, now);
         let pace = upstream.pace();
-        let mute = pace.is_some_and(|pace| pace.sent(upstream.millis_at(now)));
+        let mute = pace.is_some_and(|pace| pace.sent(|| upstream.millis_at(now)));
         if mute && self.forward.max_fails > 0 {
             upstream.health.fail();
             upstream.health.check();

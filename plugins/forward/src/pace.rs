@@ -70,34 +70,34 @@ impl Pace {
 
     /// A query is sent at `now` (milliseconds). Returns whether the upstream is mute: many queries have got no reply at all, for
     /// much longer than it needs.
-    pub fn sent(&self, now: u64) -> bool {
+    pub fn sent(&self, now: impl Fn() -> u64) -> bool {
         let before = self.unanswered.load(Relaxed);
         self.unanswered.store(before.saturating_add(1), Relaxed);
         if before == 0 {
-            self.unanswered_since.store(now, Relaxed);
+            self.unanswered_since.store(now(), Relaxed);
         }
-        self.is_silent(now, MUTE.max(4 * self.patience(MUTE)))
+        self.is_silent(now, || MUTE.max(4 * self.patience(MUTE)))
     }
 
     /// Whether a query is better held back at `now` (milliseconds) than sent: many have got no reply for longer than the upstream
     /// needs, so that it is slow, has stalled or will soon turn out to be mute. One is sent from time to time.
-    pub fn holds_back(&self, now: impl FnOnce() -> u64) -> bool {
-        if self.unanswered.load(Relaxed) < MANY {
-            return false;
-        }
-        let now = now();
-        let is_silent = self.is_silent(now, self.patience(MUTE));
-        let is_tried = is_silent && now >= self.tried.load(Relaxed) + TRIAL;
-        if is_tried {
-            self.tried.store(now, Relaxed);
-        }
-        is_silent && !is_tried
+    pub fn holds_back(&self, now: impl Fn() -> u64) -> bool {
+        self.is_silent(&now, || self.patience(MUTE)) && !self.is_tried(now())
     }
 
-    /// Whether many queries have got no reply at all for so long.
-    fn is_silent(&self, now: u64, patience: Duration) -> bool {
-        let since = self.unanswered_since.load(Relaxed);
-        self.unanswered.load(Relaxed) >= MANY && now >= since + patience.as_millis() as u64
+    /// Whether many queries have got no reply at all for so long; as a rule they are few, and nobody needs to know the time.
+    fn is_silent(&self, now: impl Fn() -> u64, patience: impl Fn() -> Duration) -> bool {
+        let long = || now() >= self.unanswered_since.load(Relaxed) + patience().as_millis() as u64;
+        self.unanswered.load(Relaxed) >= MANY && long()
+    }
+
+    /// Whether a query is sent although others are held back; if so, the next one is later.
+    fn is_tried(&self, now: u64) -> bool {
+        let due = now >= self.tried.load(Relaxed) + TRIAL;
+        if due {
+            self.tried.store(now, Relaxed);
+        }
+        due
     }
 
     /// The upstream has turned out to be alive otherwise: its silence until now does not count.
@@ -213,32 +213,32 @@ mod tests {
     fn an_upstream_is_mute_after_many_queries_and_some_time_without_a_reply() {
         let pace = Pace::default();
         pace.replied(0, MS, Rcode::NOERROR);
-        assert!(!(0..100).any(|_| pace.sent(10)), "at once");
-        assert!(!pace.sent(209) && pace.sent(260));
+        assert!(!(0..100).any(|_| pace.sent(|| 10)), "at once");
+        assert!(!pace.sent(|| 209) && pace.sent(|| 260));
         pace.replied(270, MS, Rcode::NOERROR);
-        assert!(!pace.sent(280) && !pace.sent(9_000), "few");
+        assert!(!pace.sent(|| 280) && !pace.sent(|| 9_000), "few");
     }
 
     #[test]
     fn queries_are_held_back_from_an_upstream_that_may_be_mute_but_for_some() {
         let pace = Pace::default();
         pace.replied(0, MS, Rcode::NOERROR);
-        assert!(!(0..MANY).any(|_| pace.sent(10)));
+        assert!(!(0..MANY).any(|_| pace.sent(|| 10)));
         assert_eq!(
             [59, 60, 61, 69, 70, 71].map(|now| pace.holds_back(|| now)),
             [false, false, true, true, false, true]
         );
         pace.replied(72, MS, Rcode::NOERROR);
         assert!(!pace.holds_back(|| 73));
-        assert!(!(0..MANY).any(|_| pace.sent(80)));
+        assert!(!(0..MANY).any(|_| pace.sent(|| 80)));
         pace.forgive();
-        assert!(!pace.sent(1_000) && !pace.holds_back(|| 1_000), "a probe was answered");
+        assert!(!pace.sent(|| 1_000) && !pace.holds_back(|| 1_000), "a probe was answered");
     }
 
     #[test]
     fn queries_are_not_held_back_while_nobody_knows_how_long_replies_take() {
         let pace = Pace::default();
-        assert!(!(0..MANY).any(|_| pace.sent(10)));
+        assert!(!(0..MANY).any(|_| pace.sent(|| 10)));
         assert!(!pace.holds_back(|| 200));
     }
 

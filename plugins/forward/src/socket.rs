@@ -4,9 +4,11 @@
 use crate::upstream::Fault;
 use api::wire::MAX_MESSAGE;
 use api::{Error, os_words};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Type};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -25,14 +27,15 @@ pub struct Socket {
 }
 
 thread_local! {
-    static DATAGRAM: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_MESSAGE]);
-    /// The memory of a message that is needed no longer.
+    /// The memory of a message that is needed no longer, with room for any other; or none.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Takes back a message that is needed no longer: the next one gets its memory.
 pub fn recycle(message: Vec<u8>) {
-    SPARE.set(message);
+    if message.capacity() >= MAX_MESSAGE {
+        SPARE.set(message);
+    }
 }
 
 impl Socket {
@@ -107,16 +110,15 @@ impl Socket {
 
     /// Reads one datagram, if there is one.
     fn read(&self) -> Option<Result<Vec<u8>, Fault>> {
-        let read = DATAGRAM.with_borrow_mut(|buffer| -> io::Result<Vec<u8>> {
-            let (_, length) = rustix::net::recv(&self.io, &mut buffer[..], RecvFlags::empty())?;
-            let mut message = SPARE.take();
-            message.clear();
-            message.extend_from_slice(&buffer[..length]);
-            Ok(message)
-        });
-        match read {
-            Err(e) if e.kind() == ErrorKind::WouldBlock => None,
-            read => Some(read.map_err(|e| self.fault(&e))),
+        let mut message = SPARE.take();
+        message.clear();
+        message.reserve(MAX_MESSAGE);
+        match rustix::net::recv(&self.io, spare_capacity(&mut message), RecvFlags::empty()) {
+            Ok(_) => Some(Ok(message)),
+            Err(e) => {
+                recycle(message);
+                (e != Errno::WOULDBLOCK).then(|| Err(self.fault(&e.into())))
+            }
         }
     }
 

@@ -102,7 +102,7 @@ impl<'a> Exchange<'a> {
     pub async fn run(&mut self, q: &mut Query) -> Result {
         self.attempt(q, self.begun);
         self.look(q);
-        let mut alarm = self.forward.alarms.at(self.alarm());
+        let mut alarm = self.forward.alarms.at(self.end);
         while !self.is_over() {
             alarm.set(self.alarm());
             let event = self.next(&mut alarm).await;
@@ -122,7 +122,7 @@ impl<'a> Exchange<'a> {
         self.give_up(q)
     }
 
-    async fn next(&mut self, alarm: &mut Alarm<'_>) -> Event {
+    fn next(&mut self, alarm: &mut Alarm<'_>) -> impl Future<Output = Event> {
         poll_fn(|cx| {
             for (place, flight) in self.flights.iter_mut().enumerate() {
                 if let Poll::Ready(arrived) = flight.poll(cx) {
@@ -131,7 +131,6 @@ impl<'a> Exchange<'a> {
             }
             alarm.poll(cx).map(|()| Event::Alarm)
         })
-        .await
     }
 
     fn alarm(&self) -> Instant {

@@ -12,7 +12,7 @@ use crate::target::{self, Target};
 use crate::tls::{self, Identity};
 use crate::together::Together;
 use crate::upstream::{Method, Proto, Settings, Upstream};
-use crate::{Forward, Protocol};
+use crate::{Forward, InFlight, Protocol};
 use api::corefile::value::{names, split_host_port, zones};
 use api::corefile::{ConfigError, Cursor, Transport};
 use api::gotext::{GoDuration, parse_int, parse_uint, quote};
@@ -286,7 +286,7 @@ impl Stanza {
             protocol: self.protocol,
             max_fails: self.max_fails,
             max_concurrent: self.max_concurrent,
-            in_flight: AtomicUsize::new(0),
+            in_flight: InFlight::default(),
             together: Together::default(),
             fail_fast: self.fail_fast,
             failover: self.failover,

@@ -25,9 +25,14 @@ const OPT_RECORD: [u8; 3] = [0, 0, 41];
 /// The questions that upstreams are being asked, and who waits for their answers.
 #[derive(Debug, Default)]
 pub struct Together {
-    shards: [Mutex<Table>; SHARDS],
+    shards: [Shard; SHARDS],
     hasher: RandomState,
 }
+
+/// One of them, on lines of the CPU's cache of its own: all workers write them.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Shard(Mutex<Table>);
 
 type Table = HashMap<Key, Waiting, BuildHasherDefault<Known>>;
 
@@ -140,7 +145,7 @@ impl Together {
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Table> {
         let number = (key.hash >> 32) as usize; // the table goes by the ends of the hash
-        self.shards[number % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[number % SHARDS].0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -46,6 +46,7 @@ mod tasks;
 mod tcp;
 mod udp;
 mod waiting;
+mod wake;
 mod worker;
 
 pub use boot::run;

@@ -5,13 +5,11 @@
 
 use crate::clients::{Full, Place, Places};
 use crate::route::Router;
+use crate::wake::Wake;
 use api::{Chain, InfoCode, Query, Rcode, Run};
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
-use tokio::sync::Notify;
 
 /// Queries that may wait at the same time on one worker.
 const MAX_WAITING: usize = 10_000;
@@ -28,7 +26,7 @@ pub trait Deliver {
 #[derive(Default)]
 pub struct Busy {
     number: Cell<usize>,
-    none: Notify,
+    none: Wake,
 }
 
 impl Busy {
@@ -46,15 +44,13 @@ impl Busy {
     pub fn end(&self) {
         self.number.set(self.number.get() - 1);
         if self.number.get() == 0 {
-            self.none.notify_waiters();
+            self.none.tell();
         }
     }
 
-    /// Waits until nothing is under way.
+    /// Waits until nothing is under way; one task at a time may.
     pub async fn ended(&self) {
-        while self.number.get() > 0 {
-            self.none.notified().await; // one thread: nothing ends between the look and the wait
-        }
+        self.none.when(|| (self.number.get() == 0).then_some(())).await;
     }
 }
 
@@ -83,7 +79,7 @@ pub struct Job {
 #[derive(Default)]
 struct Lane {
     job: RefCell<Option<(Job, Place)>>,
-    waker: RefCell<Option<Waker>>,
+    some: Wake,
 }
 
 impl Default for Waiting {
@@ -102,9 +98,7 @@ impl Waiting {
         let idle = self.idle.borrow_mut().pop();
         let lane = idle.unwrap_or_else(|| self.open_lane());
         *lane.job.borrow_mut() = Some((job, place));
-        if let Some(waker) = lane.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        lane.some.tell();
     }
 
     /// A query to read a message into.
@@ -130,14 +124,7 @@ impl Waiting {
 /// Takes one query after the other to its end.
 async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
     loop {
-        let (mut job, place) = poll_fn(|cx| match lane.job.borrow_mut().take() {
-            Some(job) => Poll::Ready(job),
-            None => {
-                *lane.waker.borrow_mut() = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        })
-        .await;
+        let (mut job, place) = lane.some.when(|| lane.job.borrow_mut().take()).await;
         if job.chain.finish(&mut job.q, job.at).await == Run::Panicked {
             let _answered = job.router.panicked(&job.q);
         }

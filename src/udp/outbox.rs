@@ -1,8 +1,8 @@
 //! Replies to queries that had to wait, on their way out: those that get ready together leave together.
 
+use crate::wake::Wake;
 use api::Query;
 use std::cell::RefCell;
-use tokio::sync::Notify;
 
 /// The replies that are ready, sealed, and who sends them.
 #[derive(Default)]
@@ -12,22 +12,22 @@ pub struct Outbox {
         reason = "a query moves as its box, between sockets, lanes and the pool of those that are spare"
     )]
     ready: RefCell<Vec<Box<Query>>>,
-    some: Notify,
+    some: Wake,
 }
 
 impl Outbox {
     /// Adds a reply. It leaves when those have had their turn that work already.
     pub fn push(&self, q: Box<Query>) {
         let mut ready = self.ready.borrow_mut();
-        if ready.is_empty() {
-            self.some.notify_one();
-        }
         ready.push(q);
+        if ready.len() == 1 {
+            self.some.tell();
+        }
     }
 
-    /// Waits until there is something to send.
+    /// Waits until there is something to send; one task at a time may.
     pub async fn some(&self) {
-        self.some.notified().await;
+        self.some.when(|| (!self.ready.borrow().is_empty()).then_some(())).await;
     }
 
     /// Moves all that is ready into `all`, which is empty.

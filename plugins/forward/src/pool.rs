@@ -46,11 +46,18 @@ pub struct Pool {
 /// What one thread has.
 #[derive(Debug, Default)]
 struct Shelf {
-    in_flight: AtomicUsize,
-    idle: Mutex<VecDeque<Idle>>,
+    sockets: Mutex<Sockets>,
     pace: Pace,
     /// The look at the upstream that is being taken.
     look: Mutex<Option<Beside>>,
+}
+
+/// The sockets of a thread: one lock for each query that is sent and for each that is answered.
+#[derive(Debug, Default)]
+struct Sockets {
+    idle: VecDeque<Idle>,
+    /// Queries in flight, over sockets and otherwise.
+    in_flight: usize,
 }
 
 /// A socket that waits for its next query.
@@ -74,7 +81,7 @@ pub struct Permit<'a> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if let Some(shelf) = self.shelf {
-            shelf.in_flight.fetch_sub(1, Relaxed);
+            shelf.sockets().in_flight -= 1;
         }
     }
 }
@@ -99,12 +106,46 @@ impl Pool {
 
     /// Permission for one more query in flight; `None` where the thread has as many as it may have.
     pub fn permit(&self) -> Option<Permit<'_>> {
+        self.permit_with(|_| ()).map(|(permit, ())| permit)
+    }
+
+    /// The same with an idle socket, by chance one of many; without where there are too few to choose from, and a new one is better.
+    pub fn permit_and_socket(&self, now: Instant) -> Option<(Permit<'_>, Option<Idle>)> {
+        let (permit, taken) = self.permit_with(|sockets| self.take(sockets, now))?;
+        let taken = taken.filter(|taken| !taken.is_over(now) && !taken.socket.has_failed());
+        Some((permit, taken))
+    }
+
+    /// The same with what `take` takes from this thread's sockets, if it has some.
+    fn permit_with<T: Default>(&self, take: impl FnOnce(&mut Sockets) -> T) -> Option<(Permit<'_>, T)> {
         let shelf = self.shelves.get();
-        let permit = Permit { pool: self, shelf };
-        match shelf {
-            Some(shelf) if shelf.in_flight.fetch_add(1, Relaxed) >= MAX_IN_FLIGHT => None,
-            _ => Some(permit),
+        let mut taken = T::default();
+        if let Some(shelf) = shelf {
+            let mut sockets = shelf.sockets();
+            if sockets.in_flight >= MAX_IN_FLIGHT {
+                return None;
+            }
+            sockets.in_flight += 1;
+            taken = take(&mut sockets);
         }
+        Some((Permit { pool: self, shelf }, taken))
+    }
+
+    /// Takes an idle socket where there are many; closes those that have been kept for long enough.
+    fn take(&self, Sockets { idle, in_flight }: &mut Sockets, now: Instant) -> Option<Idle> {
+        while idle.front().is_some_and(|oldest| oldest.is_over(now)) {
+            idle.pop_front();
+            self.left();
+        }
+        let limit = self.keep.max_idle;
+        let enough = if limit == 0 { PORTS } else { PORTS.min(limit) };
+        if idle.len() + *in_flight <= enough {
+            return None;
+        }
+        let place = random::below(idle.len());
+        let taken = idle.swap_remove_front(place)?;
+        self.left();
+        Some(taken)
     }
 
     /// How well the upstream has answered this thread; `None` for a thread without a place of its own.
@@ -127,7 +168,7 @@ impl Pool {
     /// Whether any thread has an idle socket; a thread that is just looking at its own counts as one without.
     pub fn has_idle(&self, now: Instant) -> bool {
         let fresh = |idle: &Idle| !idle.is_over(now);
-        let has = |shelf: &Shelf| shelf.idle.try_lock().is_ok_and(|idle| idle.back().is_some_and(fresh));
+        let has = |shelf: &Shelf| shelf.sockets.try_lock().is_ok_and(|sockets| sockets.idle.back().is_some_and(fresh));
         self.shelves.all().any(has)
     }
 
@@ -137,7 +178,7 @@ impl Pool {
             // Closed once the lock is free again.
             let mut closed = Vec::new();
             {
-                let mut idle = shelf.idle();
+                let idle = &mut shelf.sockets().idle;
                 let (old, fresh): (VecDeque<_>, _) = idle.drain(..).partition(|i| i.is_over(now));
                 *idle = fresh;
                 closed.extend(old);
@@ -172,39 +213,22 @@ impl Pool {
 }
 
 impl Shelf {
-    fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sockets(&self) -> MutexGuard<'_, Sockets> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit<'_> {
-    /// An idle socket, by chance one of many; `None` where there are too few to choose from, and a new one is better.
-    pub fn take(&self, now: Instant) -> Option<Idle> {
-        let shelf = self.shelf?;
-        let mut idle = shelf.idle();
-        while idle.front().is_some_and(|oldest| oldest.is_over(now)) {
-            idle.pop_front();
-            self.pool.left();
-        }
-        let limit = self.pool.keep.max_idle;
-        let enough = if limit == 0 { PORTS } else { PORTS.min(limit) };
-        if idle.len() + shelf.in_flight.load(Relaxed) <= enough {
-            return None;
-        }
-        let place = random::below(idle.len());
-        let taken = idle.swap_remove_front(place)?;
-        self.pool.left();
-        Some(taken).filter(|taken| !taken.is_over(now) && !taken.socket.has_failed())
-    }
-
-    /// Keeps a socket for later, unless it has served its time.
-    pub fn give_back(&self, mut idle: Idle, now: Instant) {
+    /// Gives the permission back, and keeps the socket for later, unless it has served its time.
+    pub fn give_back(mut self, mut idle: Idle, now: Instant) {
         idle.until = self.pool.until(idle.opened, now);
         idle.exchanges += 1;
         let worn = idle.exchanges >= MAX_EXCHANGES && now.saturating_duration_since(idle.opened) >= SHORT;
-        let Some(shelf) = self.shelf.filter(|_| !worn) else { return };
-        if self.pool.enters() {
-            shelf.idle().push_back(idle);
+        let Some(shelf) = self.shelf.take() else { return };
+        let mut sockets = shelf.sockets();
+        sockets.in_flight -= 1;
+        if !worn && self.pool.enters() {
+            sockets.idle.push_back(idle);
         }
     }
 }
@@ -222,47 +246,58 @@ mod tests {
         Idle::new(Socket::open(remote, None).expect("opened"), now)
     }
 
-    /// Idle sockets, one more than a thread opens before it uses them again.
-    fn filled(pool: &Pool, now: Instant) -> Permit<'_> {
-        let permit = pool.permit().expect("free");
-        (0..=PORTS).for_each(|_| permit.give_back(socket(now), now));
-        permit
+    /// A socket that is used until `now`, and kept then.
+    fn used(pool: &Pool, idle: Idle, now: Instant) {
+        pool.permit().expect("free").give_back(idle, now);
+    }
+
+    /// So many idle sockets more.
+    fn fill(pool: &Pool, number: usize, now: Instant) {
+        (0..number).for_each(|_| used(pool, socket(now), now));
+    }
+
+    fn taken(pool: &Pool, now: Instant) -> Option<Idle> {
+        pool.permit_and_socket(now).expect("free").1
     }
 
     #[tokio::test]
     async fn ports_are_many_before_one_is_used_again() {
         let (pool, now) = (Pool::new(KEEP), Clock::manual().now());
-        let permit = pool.permit().expect("free");
-        (1..PORTS).for_each(|_| permit.give_back(socket(now), now));
-        assert!(permit.take(now).is_none() && pool.has_idle(now), "few: another one is opened");
-        let permit = filled(&pool, now);
-        let taken: Vec<Idle> = (0..PORTS).filter_map(|_| permit.take(now)).collect();
-        let ports: HashSet<String> = taken.iter().map(|idle| idle.socket.timed_out().to_string()).collect();
-        assert_eq!(ports.len(), PORTS);
+        fill(&pool, PORTS - 1, now);
+        assert!(taken(&pool, now).is_none() && pool.has_idle(now), "few: another one is opened");
+        fill(&pool, 1, now);
+        let in_use: Vec<_> = (0..PORTS).map(|_| pool.permit_and_socket(now).expect("free")).collect();
+        let ports = in_use.iter().filter_map(|(_, idle)| Some(idle.as_ref()?.socket.timed_out().to_string()));
+        assert_eq!(ports.collect::<HashSet<_>>().len(), PORTS);
+        assert!(taken(&pool, now).is_none());
     }
 
     #[tokio::test]
     async fn sockets_are_used_again_until_they_expire() {
         let (pool, clock) = (Pool::new(KEEP), Clock::manual());
-        let permit = filled(&pool, clock.now());
+        fill(&pool, PORTS, clock.now());
         clock.advance(Duration::from_secs(10));
-        assert!(permit.take(clock.now()).is_some() && pool.has_idle(clock.now()));
+        assert!(taken(&pool, clock.now()).is_some() && pool.has_idle(clock.now()));
+        fill(&pool, 1, clock.now());
         clock.advance(Duration::from_secs(1));
-        assert!(!pool.has_idle(clock.now()));
-        assert!(permit.take(clock.now()).is_none(), "too old");
+        assert!(pool.has_idle(clock.now()));
+        assert!(taken(&pool, clock.now()).is_none(), "the others are too old");
     }
 
     #[tokio::test]
     async fn a_sweep_closes_what_is_over() {
         let (pool, clock) = (Pool::new(Keep { max_age: Some(Duration::from_secs(15)), ..KEEP }), Clock::manual());
-        let permit = filled(&pool, clock.now());
-        let kept = || permit.shelf.expect("a shelf").idle().len();
+        fill(&pool, PORTS, clock.now());
+        let kept = || pool.shelves.get().expect("a shelf").sockets().idle.len();
         clock.advance(Duration::from_secs(9));
-        let again = permit.take(clock.now()).expect("kept");
-        permit.give_back(again, clock.now());
+        let again = taken(&pool, clock.now()).expect("kept");
+        used(&pool, again, clock.now());
         pool.sweep(clock.now());
-        assert_eq!(kept(), PORTS + 1);
-        clock.advance(Duration::from_secs(7));
+        assert_eq!(kept(), PORTS);
+        clock.advance(Duration::from_secs(2));
+        pool.sweep(clock.now());
+        assert_eq!(kept(), 1, "the one that was used again");
+        clock.advance(Duration::from_secs(5));
         pool.sweep(clock.now());
         assert_eq!(kept(), 0, "over max_age");
     }
@@ -270,30 +305,27 @@ mod tests {
     #[tokio::test]
     async fn limits() {
         let (pool, now) = (Pool::new(Keep { max_idle: 1, ..KEEP }), Clock::manual().now());
-        let permit = pool.permit().expect("free");
-        for _ in 0..2 {
-            permit.give_back(socket(now), now);
-        }
-        assert!(permit.take(now).is_some());
-        assert!(permit.take(now).is_none(), "one is kept");
+        fill(&pool, 2, now);
+        assert!(taken(&pool, now).is_some());
+        assert!(taken(&pool, now).is_none(), "one is kept");
         let much_used = || Idle { exchanges: MAX_EXCHANGES, ..socket(now) };
-        permit.give_back(much_used(), now + SHORT);
+        used(&pool, much_used(), now + SHORT);
         assert!(!pool.has_idle(now), "worn");
-        permit.give_back(much_used(), now + SHORT / 2);
+        used(&pool, much_used(), now + SHORT / 2);
         assert!(pool.has_idle(now), "nobody has had the time to find it");
-        let more: Vec<_> = (1..MAX_IN_FLIGHT).map(|_| pool.permit().expect("free")).collect();
-        assert!(pool.permit().is_none());
-        drop(more);
+        let all: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| pool.permit().expect("free")).collect();
+        assert!(pool.permit().is_none() && pool.permit_and_socket(now).is_none());
+        drop(all);
         assert!(pool.permit().is_some());
     }
 
     #[tokio::test]
     async fn what_is_kept_no_longer_leaves_room() {
         let (pool, now) = (Pool::new(Keep { max_idle: 2, ..KEEP }), Clock::manual().now());
-        let [permit, _, _] = &[(); 3].map(|()| pool.permit().expect("free"));
         let after = |seconds| now + Duration::from_secs(seconds);
-        [after(5), now].into_iter().for_each(|used| permit.give_back(socket(now), used));
-        let taken: Vec<Idle> = (0..2).filter_map(|_| permit.take(after(11))).collect();
-        assert_eq!((taken.len(), pool.idle.load(Relaxed)), (1, 0), "one was too old");
+        [after(5), now].into_iter().for_each(|then| used(&pool, socket(now), then));
+        let in_use: Vec<_> = (0..2).map(|_| pool.permit_and_socket(after(11)).expect("free")).collect();
+        let taken = in_use.iter().filter(|(_, idle)| idle.is_some()).count();
+        assert_eq!((taken, pool.idle.load(Relaxed)), (1, 0), "one was too old");
     }
 }

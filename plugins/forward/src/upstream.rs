@@ -8,7 +8,7 @@ use crate::https::Https;
 use crate::message;
 use crate::metrics;
 use crate::pace::Pace;
-use crate::pool::{Idle, Keep, Permit, Pool};
+use crate::pool::{Idle, Keep, Pool};
 use crate::random;
 use crate::socket::Socket;
 use crate::stream::Streams;
@@ -256,20 +256,18 @@ impl Upstream {
     /// # Errors
     /// The text is what the log says.
     pub fn ask(&self, q: &Query, proto: Proto, plain: bool, now: Instant) -> Result<Flight<'_>, Fault> {
-        let Some(permit) = self.pool.permit() else {
-            self.metrics.full.inc();
-            return Err(failed(format!("too many queries in flight to {}", self.target.label)));
-        };
         let id = random::number().map_err(|e| failed(format!("no random numbers: {e}")))?;
         let proto = self.proto(proto);
         let form = Form { id, proto, plain };
         match proto {
             Proto::Udp => {
-                let idle = self.socket(&permit, now).map_err(Fault::Failed)?;
+                let (permit, idle) = self.pool.permit_and_socket(now).ok_or_else(|| self.full())?;
+                let idle = self.socket(idle, now).map_err(Fault::Failed)?;
                 let mut flight = Flight::over_socket(self, permit, idle, form, now);
                 flight.send(q).map(|()| flight)
             }
             Proto::Tcp | Proto::Tls | Proto::Https => {
+                let permit = self.pool.permit().ok_or_else(|| self.full())?;
                 let mut message = Vec::new();
                 message::write_query(q, id, plain, &mut message);
                 Ok(if proto == Proto::Https {
@@ -281,9 +279,15 @@ impl Upstream {
         }
     }
 
-    /// An idle socket, or a new one.
-    fn socket(&self, permit: &Permit<'_>, now: Instant) -> Result<Idle> {
-        let idle = permit.take(now);
+    /// The worker has as many queries in flight as it may have.
+    #[cold]
+    fn full(&self) -> Fault {
+        self.metrics.full.inc();
+        failed(format!("too many queries in flight to {}", self.target.label))
+    }
+
+    /// The idle socket, or a new one.
+    fn socket(&self, idle: Option<Idle>, now: Instant) -> Result<Idle> {
         let hit = idle.is_some() || self.pool.has_idle(now);
         (if hit { &self.metrics.hits } else { &self.metrics.misses })[Proto::Udp as usize].inc();
         match idle {

@@ -32,9 +32,16 @@ pub struct Table {
     sets: Box<[Set]>,
     /// Until when all entries of a set may be used at least, set by set; looked at by who has the lock of the set.
     usable_until: Box<[AtomicU64]>,
+    max_octets: usize,
+    held: Held,
+}
+
+/// What a table has; on a line of the CPU's cache of its own, for whoever puts something in writes it, and who looks something up only reads.
+#[derive(Default)]
+#[repr(align(64))]
+struct Held {
     len: AtomicUsize,
     octets: AtomicUsize,
-    max_octets: usize,
     /// The set that has to give up an entry next when there are too many octets.
     next: AtomicUsize,
 }
@@ -70,13 +77,12 @@ impl Table {
         let sets: Box<[Set]> = (0..capacity.div_ceil(PLACES)).map(|_| Set::default()).collect();
         let usable_until = sets.iter().map(|_| AtomicU64::new(Time::MAX)).collect();
         let max_octets = capacity.saturating_mul(OCTETS_PER_PLACE);
-        let (len, octets, next) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        Table { sets, usable_until, len, octets, max_octets, next }
+        Table { sets, usable_until, max_octets, held: Held::default() }
     }
 
     /// Entries, expired ones too.
     pub fn len(&self) -> usize {
-        self.len.load(Relaxed)
+        self.held.len.load(Relaxed)
     }
 
     /// What `read` makes of the entry for a question, which is used so; `None` where there is none.
@@ -115,12 +121,13 @@ impl Table {
             None => make(None),
         };
         let size = Entry::of(&entry).size();
-        usable_until.fetch_min(Entry::of(&entry).usable_until(stale), Relaxed);
+        let soonest = usable_until.load(Relaxed).min(Entry::of(&entry).usable_until(stale));
+        usable_until.store(soonest, Relaxed); // nobody else does: the set is locked
         let before = set.places[at].swap(Some(entry));
         set.tags.set(at, tag(key));
         self.account(before.as_ref().map_or(0, |before| Entry::of(before).size()), size);
         if before.is_none() {
-            self.len.fetch_add(1, Relaxed);
+            self.held.len.fetch_add(1, Relaxed);
         }
         drop(changes);
         evicted + self.shrink()
@@ -141,8 +148,8 @@ impl Table {
     /// Takes out entries until there are not too many octets; returns how many.
     fn shrink(&self) -> u64 {
         let mut evicted = 0;
-        while self.octets.load(Relaxed) > self.max_octets && self.len() > 0 {
-            let set = &self.sets[self.next.fetch_add(1, Relaxed) % self.sets.len()];
+        while self.held.octets.load(Relaxed) > self.max_octets && self.len() > 0 {
+            let set = &self.sets[self.held.next.fetch_add(1, Relaxed) % self.sets.len()];
             let _changes = set.change();
             if !set.is_empty() {
                 self.take(set, set.victim(Key { hash: 0, bits: 0 }));
@@ -157,12 +164,12 @@ impl Table {
         set.tags.set(at, 0);
         if let Some(taken) = set.places[at].swap(None) {
             self.account(Entry::of(&taken).size(), 0);
-            self.len.fetch_sub(1, Relaxed);
+            self.held.len.fetch_sub(1, Relaxed);
         }
     }
 
     fn account(&self, before: usize, after: usize) {
-        self.octets.fetch_add(after.wrapping_sub(before), Relaxed);
+        self.held.octets.fetch_add(after.wrapping_sub(before), Relaxed);
     }
 
     fn set(&self, key: Key) -> &Set {
@@ -411,8 +418,8 @@ mod tests {
         assert!(read > 1_000, "{read}");
         let sizes: Vec<usize> =
             (0..QUESTIONS).filter_map(|n| table.read(&questions[usize::from(n)], key(n), |e| e.size())).collect();
-        assert_eq!((table.len(), table.octets.load(Relaxed)), (sizes.len(), sizes.iter().sum()));
+        assert_eq!((table.len(), table.held.octets.load(Relaxed)), (sizes.len(), sizes.iter().sum()));
         (0..QUESTIONS).for_each(|n| table.remove(&questions[usize::from(n)], key(n)));
-        assert_eq!((table.len(), table.octets.load(Relaxed)), (0, 0));
+        assert_eq!((table.len(), table.held.octets.load(Relaxed)), (0, 0));
     }
 }

@@ -30,6 +30,7 @@ mod hints;
 mod http;
 pub mod inprocess;
 mod instance;
+mod listeners;
 mod metrics;
 mod output;
 mod panics;

@@ -4,24 +4,21 @@ use crate::boot;
 use crate::cli::Options;
 use crate::fallback::Fallback;
 use crate::http::{HttpServer, Pages};
-use crate::instance::{Instance, Listener};
+use crate::instance::Instance;
+use crate::listeners::{Listeners, Opened};
 use crate::metrics;
 use crate::output;
 use crate::panics;
 use crate::plugins::Table;
 use crate::signals::{Order, Signals};
-use crate::sockets::{self, Place, Sockets};
 use crate::source::{self, Origin, Reading};
 use crate::tasks::{self, Failures};
-use crate::worker::{Command, ListenerId, Worker};
 use api::inputs::Inputs;
 use api::services::{Attempt, Reload, Seen};
 use api::setup::{Farewell, World};
 use api::task::{Carried, Carry, StopSource};
 use api::{Chain, Clock};
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,8 +26,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// How long waiting queries may take to be answered once the server stops.
-const GRACE: Duration = Duration::from_secs(5);
 /// How long /ready says 503 before its address is closed, as CoreDNS has it from the beginning of a lame duck.
 const NOTICE: Duration = Duration::from_millis(100);
 /// How long reading and setting up a configuration may take: names are looked up, large files read.
@@ -41,21 +36,11 @@ pub struct Running {
     control: Arc<Control>,
     options: Options,
     clock: Clock,
-    workers: Vec<Worker>,
     http: HttpServer,
-    open: BTreeMap<Place, Open>,
-    next_id: ListenerId,
+    listeners: Listeners,
     generation: Generation,
     failures: (Failures, mpsc::UnboundedReceiver<String>),
     reloads: mpsc::UnboundedReceiver<Wanted>,
-}
-
-/// An open listener.
-struct Open {
-    id: ListenerId,
-    address: SocketAddr,
-    sockets: usize,
-    zones: Vec<String>,
 }
 
 /// What runs in the background for the configuration that is served.
@@ -76,9 +61,6 @@ impl Generation {
         ready.peek().is_some() && ready.all(|ready| ready)
     }
 }
-
-/// Sockets that were opened for a new configuration.
-type Opened = Vec<(Place, SocketAddr, Vec<Sockets>)>;
 
 /// What a new configuration has waited for in vain.
 struct Lacking {
@@ -243,9 +225,7 @@ impl Running {
             options,
             http: HttpServer::new(Clock::system()),
             clock: Clock::system(),
-            workers: Vec::new(),
-            open: BTreeMap::new(),
-            next_id: 0,
+            listeners: Listeners::default(),
             generation: Generation::default(),
             failures: mpsc::unbounded_channel(),
             reloads,
@@ -255,13 +235,8 @@ impl Running {
         let pages = running.http.open(std::mem::take(&mut instance.mounts)).await?;
         running.http.show(pages);
         running.wait(&mut instance).await.iter().for_each(Lacking::warn);
-        let opened = running.open(&instance)?;
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        for number in 0..workers {
-            let worker =
-                Worker::start(number, running.clock.clone()).map_err(|e| format!("cannot start a worker: {e}"))?;
-            running.workers.push(worker);
-        }
+        let opened = running.listeners.open(&instance.listeners)?;
+        running.listeners.start_workers(&running.clock)?;
         running.switch(instance, opened).await;
         Ok(running)
     }
@@ -286,101 +261,27 @@ impl Running {
         lacking
     }
 
-    /// Opens the sockets that are not open yet. Those that join others at the same place come last: they get queries from then on.
-    fn open(&self, instance: &Instance) -> Result<Opened, String> {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut places: Vec<(&Place, usize)> = Vec::new();
-        for (place, listener) in &instance.listeners {
-            let count = listener.sockets.unwrap_or(workers);
-            if self.open.get(place).is_none_or(|open| open.sockets != count) {
-                places.push((place, count));
-            }
-        }
-        places.sort_by_key(|(place, _)| self.open.contains_key(place));
-        let open = |(place, count): (&Place, usize)| {
-            sockets::open(place, count).map(|(address, sockets)| (place.clone(), address, sockets))
-        };
-        places.into_iter().map(open).collect()
-    }
-
     /// Serves `instance` from now on, and nothing of what was served before.
-    async fn switch(&mut self, instance: Instance, opened: Opened) {
+    async fn switch(&mut self, instance: Instance, opened: Vec<Opened>) {
         output::set_debug(instance.debug);
         panics::configure(instance.debug, instance.stacktrace);
         let served = Arc::new(Served { hash: instance.hash, inputs: instance.inputs });
         *self.control.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
-        let mut closing = self.forget(|place| !instance.listeners.contains_key(place));
-        for (place, address, sockets) in opened {
-            closing.extend(self.forget(|p| *p == place));
-            self.hand_out(place, address, sockets, &instance.listeners);
-        }
-        for (place, listener) in &instance.listeners {
-            let open = &mut self.open.get_mut(place).expect("every listener was opened, now or before");
-            open.zones = vec![&listener.zones[..]; listener.sockets.unwrap_or(1)].concat(); // a line per socket (CoreDNS)
-            listener.addresses.iter().for_each(|a| drop(a.set(vec![open.address])));
-            let id = open.id;
-            self.workers.iter().for_each(|w| w.tell(Command::Route(id, (listener.router.clone(), listener.timeouts))));
-        }
+        let closing = self.listeners.switch(&instance.listeners, opened);
         let (carried, farewells, chains) = (instance.carried, instance.farewells, instance.chains);
         let mut new = Generation { carried, farewells, chains, ..Default::default() };
         for mut tasks in instance.tasks {
             new.tasks.start(tasks.take(), &new.stop, &self.failures.0);
         }
         let old = std::mem::replace(&mut self.generation, new);
-        self.close(closing).await;
+        self.listeners.close(closing).await;
         old.stop.stop();
         old.tasks.end().await;
     }
 
-    /// Gives new sockets to the workers, one after the other.
-    fn hand_out(
-        &mut self,
-        place: Place,
-        address: SocketAddr,
-        opened: Vec<Sockets>,
-        listeners: &BTreeMap<Place, Listener>,
-    ) {
-        let Some(listener) = listeners.get(&place) else { return };
-        let (id, sockets) = (self.next_id, opened.len());
-        self.next_id += 1;
-        for (own, worker) in opened.into_iter().zip(self.workers.iter().cycle()) {
-            let routes = (listener.router.clone(), listener.timeouts);
-            worker.tell(Command::Open { id, address, sockets: own, routes });
-        }
-        self.open.insert(place, Open { id, address, sockets, zones: Vec::new() });
-    }
-
-    /// Takes listeners off the list; they are closed later.
-    fn forget(&mut self, which: impl Fn(&Place) -> bool) -> Vec<ListenerId> {
-        let (gone, kept) = std::mem::take(&mut self.open).into_iter().partition(|(place, _)| which(place));
-        self.open = kept;
-        let gone: BTreeMap<Place, Open> = gone;
-        gone.into_values().map(|open| open.id).collect()
-    }
-
-    /// Closes listeners on all workers once what has reached them is answered.
-    async fn close(&self, ids: Vec<ListenerId>) {
-        let mut closed = Vec::new();
-        for id in ids {
-            for worker in &self.workers {
-                let (done, wait) = oneshot::channel();
-                worker.tell(Command::Close(id, done));
-                closed.push(wait);
-            }
-        }
-        let all = async {
-            for wait in closed {
-                let _ = wait.await; // a worker that has ended has closed everything
-            }
-        };
-        if tokio::time::timeout(GRACE, all).await.is_err() {
-            tracing::warn!("some queries were not answered within {GRACE:?} of the end of their listener");
-        }
-    }
-
     /// `ZONE:PORT` of everything that is served.
-    pub fn zones(&self) -> impl Iterator<Item = String> + '_ {
-        self.open.values().flat_map(|open| open.zones.iter().cloned())
+    pub fn zones(&self) -> impl Iterator<Item = &str> {
+        self.listeners.zones()
     }
 }
 
@@ -388,7 +289,7 @@ impl Running {
 impl Running {
     /// Serves until told to stop; the exit status.
     pub async fn serve(mut self, mut signals: Signals) -> ExitCode {
-        if self.open.is_empty() {
+        if self.listeners.is_empty() {
             return ExitCode::SUCCESS; // every address is excepted: nothing to serve (CoreDNS ends too)
         }
         loop {
@@ -445,7 +346,7 @@ impl Running {
     }
 
     /// Does all of a reload that can fail, beside what is served.
-    async fn prepare(&self) -> Result<(Instance, Pages, Opened), String> {
+    async fn prepare(&self) -> Result<(Instance, Pages, Vec<Opened>), String> {
         let mut instance = self.build(Reading::Again).await?;
         if instance.listeners.is_empty() {
             return Err("no server block listens on any address".into());
@@ -458,7 +359,7 @@ impl Running {
             lacking.warn();
         }
         let pages = self.http.open(std::mem::take(&mut instance.mounts)).await?;
-        let opened = self.open(&instance)?;
+        let opened = self.listeners.open(&instance.listeners)?;
         Ok((instance, pages, opened))
     }
 
@@ -531,8 +432,8 @@ impl Running {
     /// Answers what has arrived, then ends everything.
     async fn stop(mut self) {
         let pages = self.http.close();
-        let ids = self.forget(|_| true);
-        tokio::join!(pages, self.close(ids));
+        let ids = self.listeners.forget_all();
+        tokio::join!(pages, self.listeners.close(ids));
         self.generation.stop.stop();
         self.generation.tasks.end().await;
     }

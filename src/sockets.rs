@@ -2,6 +2,7 @@
 
 use crate::udp::batch;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
@@ -10,6 +11,9 @@ use std::os::fd::AsFd;
 const BACKLOG: i32 = 4_096;
 /// Octets of datagrams that may wait to be read: a few milliseconds of full load. The system may give less.
 const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Addresses of a machine that have a socket of their own, at most.
+const MAX_OWN: usize = 8;
 
 /// Where a listener listens: an address of `bind`, or all addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +39,11 @@ impl Place {
         } else {
             format!("{}:{}", self.host, self.port)
         }
+    }
+
+    /// Whether it stands for all addresses.
+    pub fn is_everywhere(&self) -> bool {
+        matches!(&*self.host, "" | "0.0.0.0" | "::")
     }
 
     /// Whether its host is a name, which has to be looked up.
@@ -65,17 +74,34 @@ impl Place {
 /// The sockets of one worker for one address.
 pub struct Sockets {
     /// For datagrams. All addresses of a machine are one socket for each family: a datagram of IPv4 costs a tenth more over a
-    /// socket of IPv6.
+    /// socket of IPv6. Beside them, addresses known to be asked have one of their own, which need not be told for each datagram.
     pub udp: Vec<std::net::UdpSocket>,
     /// For connections.
     pub tcp: std::net::TcpListener,
 }
 
-/// Opens sockets at `place` for `count` workers, which share its port; returns the address with its port, too.
+/// The addresses of this machine, where it has few and no network but one: those of a pod. To a machine with more, others may add
+/// addresses for servers of their own (those of services, say), and it has none here.
+pub fn own_addresses() -> Vec<IpAddr> {
+    // Without them there are the sockets for all addresses.
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let networks = interfaces.iter().filter(|interface| !interface.is_loopback()).map(|interface| &interface.name);
+    let mut addresses: Vec<IpAddr> =
+        interfaces.iter().filter(|i| !i.is_link_local()).map(if_addrs::Interface::ip).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    if networks.collect::<BTreeSet<_>>().len() > 1 || addresses.len() > MAX_OWN {
+        addresses.clear();
+    }
+    addresses
+}
+
+/// Opens sockets at `place` for `count` workers, which share its port, and for the addresses `own` of all that it stands for; returns
+/// the address with its port, too.
 ///
 /// # Errors
 /// What could not be opened, in CoreDNS's words.
-pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Sockets>), String> {
+pub fn open(place: &Place, count: usize, own: &[IpAddr]) -> Result<(SocketAddr, Vec<Sockets>), String> {
     let failed = |what: &str, e: io::Error| {
         format!("{what} {}: bind: {}{}", place.text(), api::os_words(&e), advice(&e, "in the server block's address"))
     };
@@ -84,9 +110,11 @@ pub fn open(place: &Place, count: usize) -> Result<(SocketAddr, Vec<Sockets>), S
     for _ in 0..count {
         let tcp = tcp(address, BACKLOG).map_err(|e| failed("Listen: listen tcp", e))?;
         address.set_port(tcp.local_addr().map_err(|e| failed("Listen: listen tcp", e))?.port());
-        let udp = families(address).map(udp).collect::<io::Result<_>>();
-        let udp = udp.map_err(|e| failed("ListenPacket: listen udp", e))?;
-        opened.push(Sockets { udp, tcp });
+        let for_all = families(address).map(udp).collect::<io::Result<Vec<_>>>();
+        let for_all = for_all.map_err(|e| failed("ListenPacket: listen udp", e))?;
+        // An address that is gone again, or is not ready yet, has those for all.
+        let for_own = own.iter().filter_map(|ip| udp(SocketAddr::new(*ip, address.port())).ok());
+        opened.push(Sockets { udp: for_all.into_iter().chain(for_own).collect(), tcp });
     }
     Ok((address, opened))
 }
@@ -214,7 +242,7 @@ mod tests {
     #[test]
     fn sockets_share_a_port_that_the_system_chose() {
         let place = Place { host: "127.0.0.1".into(), port: 0 };
-        let (address, opened) = open(&place, 3).unwrap();
+        let (address, opened) = open(&place, 3, &[]).unwrap();
         assert_eq!(opened.len(), 3);
         assert_ne!(address.port(), 0);
         for sockets in opened {
@@ -231,7 +259,7 @@ mod tests {
             if asked.is_ipv6() && !v6 {
                 continue;
             }
-            let (address, opened) = open(&Place { host: host.into(), port: 0 }, 2).unwrap();
+            let (address, opened) = open(&Place { host: host.into(), port: 0 }, 2, &[]).unwrap();
             let to = SocketAddr::new(asked, address.port());
             let same = |udp: &&std::net::UdpSocket| udp.local_addr().unwrap().is_ipv6() == asked.is_ipv6();
             let udp = |n: usize| opened[n].udp.iter().find(same).unwrap();
@@ -291,12 +319,25 @@ mod tests {
     #[test]
     fn all_addresses_are_a_socket_for_each_family() {
         for host in ["", "0.0.0.0", "::"] {
-            let (address, opened) = open(&Place { host: host.into(), port: 0 }, 2).unwrap();
+            let (address, opened) = open(&Place { host: host.into(), port: 0 }, 2, &[]).unwrap();
             for sockets in opened {
                 let families: Vec<bool> = sockets.udp.iter().map(|udp| udp.local_addr().unwrap().is_ipv6()).collect();
                 assert_eq!(families, if has_ipv6() { vec![true, false] } else { vec![false] }, "{host}");
                 assert!(sockets.udp.iter().all(|udp| udp.local_addr().unwrap().port() == address.port()), "{host}");
             }
+        }
+    }
+
+    #[test]
+    fn addresses_that_are_known_have_sockets_of_their_own() {
+        let gone: IpAddr = "192.0.2.77".parse().unwrap();
+        let own = [gone, Ipv4Addr::LOCALHOST.into()];
+        let (address, opened) = open(&Place { host: String::new(), port: 0 }, 2, &own).unwrap();
+        let expected = SocketAddr::new(own[1], address.port());
+        for sockets in opened {
+            let addresses = sockets.udp.iter().map(|udp| udp.local_addr().unwrap());
+            let own: Vec<_> = addresses.filter(|address| !address.ip().is_unspecified()).collect();
+            assert_eq!(own, [expected], "one that is gone is no error");
         }
     }
 
@@ -317,7 +358,7 @@ mod tests {
     fn errors_are_in_the_usual_words() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let first_line = |place| open(&place, 1).err().unwrap().lines().next().unwrap_or_default().to_owned();
+        let first_line = |place| open(&place, 1, &[]).err().unwrap().lines().next().unwrap_or_default().to_owned();
         let e = first_line(Place { host: "127.0.0.1".into(), port });
         assert_eq!(e, format!("Listen: listen tcp 127.0.0.1:{port}: bind: address already in use"));
         let e = first_line(Place { host: "192.0.2.77".into(), port: 5 });
@@ -326,9 +367,15 @@ mod tests {
 
     #[test]
     fn a_taken_port_comes_with_advice() {
-        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = taken.local_addr().unwrap().port();
-        let e = open(&Place { host: "127.0.0.1".into(), port }, 1).err().unwrap();
+        // Another test may have the same port for connections, which are opened first.
+        let opened = |taken: &std::net::UdpSocket| {
+            let place = Place { host: "127.0.0.1".into(), port: taken.local_addr().unwrap().port() };
+            open(&place, 1, &[]).err().unwrap()
+        };
+        let (port, e) = std::iter::repeat_with(|| std::net::UdpSocket::bind("127.0.0.1:0").unwrap())
+            .map(|taken| (taken.local_addr().unwrap().port(), opened(&taken)))
+            .find(|(_, e)| !e.starts_with("Listen:"))
+            .unwrap();
         assert_eq!(
             e,
             format!(

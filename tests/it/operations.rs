@@ -2,12 +2,12 @@
 //!
 //! `benches/operations` has the long versions, beside CoreDNS.
 
-use crate::server::{Daemon, page, query};
+use crate::server::{Daemon, PATIENCE, page, query};
 use rustix::process::Signal;
 use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::sync::Arc;
@@ -152,12 +152,7 @@ fn reloads_under_load_are_no_event() {
     for round in 1..=5 {
         // Another block comes and goes.
         let more = if round % 2 == 1 { format!("test:{} {{\n whoami\n}}\n", dns.number()) } else { String::new() };
-        fs::write(daemon.folder.path().join("Corefile"), format!("{corefile}{more}")).expect("written");
-        daemon.signal(Signal::USR1);
-        while daemon.log().matches("Reloading complete").count() < round {
-            daemon.wait_for("Reloading");
-            load.wait_for(10);
-        }
+        daemon.reload(&format!("{corefile}{more}"), round);
         load.wait_for(200);
     }
     assert_eq!(api.requests().len(), asked, "no relist, and no other watch");
@@ -176,18 +171,45 @@ fn sockets_are_exchanged_under_load() {
     let load = Load::start(clients(&dns));
     for (round, more) in (1..).zip(["multisocket 1", "multisocket 4", "", "multisocket 2"]) {
         load.wait_for(300);
-        fs::write(daemon.folder.path().join("Corefile"), corefile(more)).expect("written");
-        daemon.signal(Signal::USR1);
-        while daemon.log().matches("Reloading complete").count() < round {
-            daemon.wait_for("Reloading");
-            sleep(Duration::from_millis(5));
-        }
+        daemon.reload(&corefile(more), round);
     }
     load.wait_for(300);
     let tally = load.finish();
     assert!(tally.crossed < 100, "{tally:?}");
     // A connection belongs to a socket, and ends with it.
     assert_all_answered(&Tally { crossed: 0, ..tally });
+}
+
+/// A listener for all addresses has a socket of its own for one that another block then has for itself, and gets back.
+#[test]
+fn an_address_changes_hands_under_load() {
+    let dns = Port::free();
+    let block = |zone: &str, bind: &str, rcode: &str| {
+        format!("{zone}:{} {{\n {bind}\n template IN A . {{\n  rcode {rcode}\n }}\n}}\n", dns.number())
+    };
+    let everywhere = block(".", "", "NXDOMAIN");
+    let shared = everywhere.clone() + &block("test", "bind 127.0.0.1", "NOERROR");
+    let mut daemon = Daemon::serving(&everywhere);
+    let load = Load::start(clients(&dns));
+    let rcode = |id: u8, host: &str| {
+        let socket = UdpSocket::bind((host, 0)).expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("set");
+        socket.send_to(&query(id), (host, dns.number())).expect("sent");
+        let mut reply = [0; 512];
+        let (length, from) = socket.recv_from(&mut reply).expect("a reply");
+        assert_eq!((&reply[..2], from), (&[0, id][..], SocketAddr::new(host.parse().unwrap(), dns.number())));
+        reply[..length][3] & 15
+    };
+    let all = |host: &str, expected: u8| (0..100).for_each(|id| assert_eq!(rcode(id, host), expected, "{host}"));
+    all("127.0.0.1", 3);
+    for (round, (corefile, expected)) in (1..).zip([(&shared, 0), (&everywhere, 3), (&shared, 0)]) {
+        load.wait_for(300);
+        daemon.reload(corefile, round);
+        all("127.0.0.1", expected);
+        // Every other address stays where it was.
+        all("127.0.0.7", 3);
+    }
+    assert_all_answered(&Tally { crossed: 0, ..load.finish() });
 }
 
 #[test]

@@ -68,16 +68,29 @@ impl Daemon {
     }
 
     pub(super) fn wait_for(&mut self, words: &str) {
+        self.wait_until(words, |log| log.contains(words));
+    }
+
+    fn wait_until(&mut self, what: &str, said: impl Fn(&str) -> bool) {
         let begin = Instant::now();
         loop {
             let ended = self.child.try_wait().expect("a child of ours");
-            if self.log().contains(words) {
+            if said(&self.log()) {
                 return;
             }
-            assert!(ended.is_none(), "ends with {ended:?}, not said: {words}\n{}", self.log());
-            assert!(begin.elapsed() < PATIENCE, "not said: {words}\n{}", self.log());
+            assert!(ended.is_none(), "ends with {ended:?}, not said: {what}\n{}", self.log());
+            assert!(begin.elapsed() < PATIENCE, "not said: {what}\n{}", self.log());
             sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Has it serve another Corefile, its `number`th reload.
+    pub(super) fn reload(&mut self, corefile: &str, number: usize) {
+        fs::write(self.folder.path().join("Corefile"), corefile).expect("written");
+        self.signal(Signal::USR1);
+        self.wait_until(&format!("reload {number} is complete"), |log| {
+            log.matches("Reloading complete").count() >= number
+        });
     }
 
     /// Its process's ID.

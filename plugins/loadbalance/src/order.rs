@@ -54,13 +54,6 @@ pub fn regroup(
         places.clear();
         places.extend(0..keys.len() as u16);
         let key = |place: u16| keys[usize::from(place)];
-        // Mostly all belong together.
-        if keys.windows(2).all(|two| two[0] == two[1]) {
-            if let Some(group) = keys.first().and_then(|key| key.1) {
-                arrange(reply, group, places);
-            }
-            return reply.reorder(places);
-        }
         // Stable, so that others keep their order; in place where the records are few or in order.
         if !keys.is_sorted() {
             places.sort_by_key(|&place| key(place));

@@ -2,21 +2,55 @@
 
 use crate::order::{Group, regroup};
 use api::Reply;
+use fastrand::Rng;
 
 /// Puts aliases first in each section, then other records as they are, then addresses and mail exchangers, each shuffled.
 pub fn shuffle(reply: &mut Reply) {
     if reply.records().len() < 2 {
         return;
     }
-    regroup(
-        reply,
-        |_| true,
-        |_, group, places| {
-            if matches!(group, Group::Address | Group::Exchanger) {
-                fastrand::shuffle(places);
+    let mut random = Rng::new();
+    if !shuffle_in_place(reply, &mut random) {
+        let arrange = |_: &Reply, group, places: &mut [u16]| {
+            if is_shuffled(group) {
+                random.shuffle(places);
             }
-        },
-    );
+        };
+        regroup(reply, |_| true, arrange);
+    }
+}
+
+/// The same where all stand in their groups, and those that are shuffled are alike, as addresses mostly are; `false` where not.
+fn shuffle_in_place(reply: &mut Reply, random: &mut Rng) -> bool {
+    let (mut start, mut before) = (0, None);
+    while let Some(first) = reply.record(start) {
+        let (kind, group) = ((first.section(), first.rtype()), Group::of(first.rtype()));
+        let key = Some((first.section(), group));
+        if before > key || (before == key && is_shuffled(group)) {
+            return false;
+        }
+        before = key;
+        let end = start + reply.records().skip(start).take_while(|r| (r.section(), r.rtype()) == kind).count();
+        if is_shuffled(group) && end - start > 1 {
+            if let Some(records) = reply.alike::<V4>(start..end) {
+                random.shuffle(records);
+            } else if let Some(records) = reply.alike::<V6>(start..end) {
+                random.shuffle(records);
+            } else {
+                return false;
+            }
+        }
+        start = end;
+    }
+    true
+}
+
+/// Octets of an address record whose owner is a pointer.
+const V4: usize = 16;
+const V6: usize = 28;
+
+fn is_shuffled(group: Group) -> bool {
+    matches!(group, Group::Address | Group::Exchanger)
 }
 
 #[cfg(test)]

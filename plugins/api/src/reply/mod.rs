@@ -64,6 +64,14 @@ struct Entry {
     section: Section,
 }
 
+impl Entry {
+    /// The same so many octets further on.
+    fn moved(self, by: usize) -> Entry {
+        let by = by as u16;
+        Entry { start: self.start + by, rdata: self.rdata + by, end: self.end + by, ..self }
+    }
+}
+
 /// The owner of a record that is written.
 #[derive(Clone, Copy, Debug)]
 pub enum Owner<'a> {
@@ -225,9 +233,11 @@ impl Reply {
 
     /// Sets the header bits of `mask` to those of `bits`; see [`flag`].
     pub fn set_flags(&mut self, mask: u16, bits: u16) {
-        if self.is_message() {
-            let flags = self.flags() & !mask | bits & mask;
-            self.wire[2..4].copy_from_slice(&flags.to_be_bytes());
+        if self.is_message()
+            && let Some([_, _, high, low, ..]) = self.wire.first_chunk_mut::<HEADER>()
+        {
+            let flags = u16::from_be_bytes([*high, *low]) & !mask | bits & mask;
+            [*high, *low] = flags.to_be_bytes();
         }
     }
 }
@@ -281,7 +291,7 @@ impl Reply {
         data(&mut writer);
         let saved = writer.saved;
         let end = self.wire.len();
-        if end > self.room || self.records.len() >= usize::from(u16::MAX) {
+        if end > self.room {
             self.wire.truncate(start);
             self.overflow = true;
             return;
@@ -292,7 +302,7 @@ impl Reply {
         self.bump(section, 1);
     }
 
-    /// Appends records that differ in their data only (RFC 2181 5), until the message has no room for more.
+    /// Appends records of class IN that differ in their data only (RFC 2181 5), until the message has no room for more.
     pub fn push_set<const N: usize>(
         &mut self,
         section: Section,
@@ -301,27 +311,41 @@ impl Reply {
         ttl: u32,
         data: impl IntoIterator<Item = [u8; N]>,
     ) {
-        let mut data = data.into_iter();
+        let mut data = data.into_iter().fuse();
         let (written, plain) = (self.records.len(), self.plain);
         let Some(first) = data.next() else { return };
         self.push(section, owner, rtype, ttl, |d| d.octets(&first));
-        let Some(&one) = self.records.get(written) else { return };
-        // All others are like the first one but for their data.
-        let (head, len) = (usize::from(one.start)..usize::from(one.rdata), usize::from(one.end - one.start));
-        for octets in data {
-            let start = self.wire.len();
-            if start + len > self.room || self.records.len() >= usize::from(u16::MAX) {
-                self.overflow = true;
-                break;
-            }
-            self.wire.extend_from_within(head.clone());
-            self.wire.extend_from_slice(&octets);
-            let (start, rdata, end) = (start as u16, (start + head.len()) as u16, (start + len) as u16);
-            self.records.push(Entry { start, rdata, end, ..one });
+        if data.size_hint().1 != Some(0)
+            && let Some(&one) = self.records.get(written)
+        {
+            let more = self.repeat(one, data);
+            self.plain += more * (self.plain - plain);
+            self.bump(section, more as u16);
         }
-        let more = self.records.len() - written - 1;
-        self.plain += more * (self.plain - plain);
-        self.bump(section, more as u16);
+    }
+
+    /// Writes `one`, the last record, once more for each of `data`, which stand in the place of its data, as far as there is room; returns
+    /// how often.
+    fn repeat<const N: usize>(&mut self, one: Entry, mut data: impl Iterator<Item = [u8; N]>) -> usize {
+        let (start, len) = (usize::from(one.start), usize::from(one.end - one.start));
+        let most = data.size_hint().1.unwrap_or(MAX_MESSAGE).saturating_mul(len);
+        let end = most.saturating_add(one.end.into()).min(self.room);
+        // As many as there may be; each round writes all that there are once more.
+        while self.wire.len() < end {
+            let more = (self.wire.len() - start).min(end - self.wire.len());
+            self.wire.extend_from_within(start..start + more);
+        }
+        let mut count = 0;
+        for (record, octets) in self.wire[one.end.into()..].chunks_exact_mut(len).zip(&mut data) {
+            if let Some(place) = record.last_chunk_mut() {
+                *place = octets;
+            }
+            count += 1;
+        }
+        self.wire.truncate(usize::from(one.end) + count * len);
+        self.overflow = data.next().is_some();
+        self.records.extend((1..=count).map(|n| one.moved(n * len)));
+        count
     }
 
     /// Appends an address record.
@@ -427,6 +451,7 @@ pub struct RecordData<'a> {
 
 impl RecordData<'_> {
     /// Octets as they are.
+    #[inline]
     pub fn octets(&mut self, octets: &[u8]) {
         self.wire.extend_from_slice(octets);
     }
@@ -454,6 +479,7 @@ impl RecordData<'_> {
     }
 
     /// Like [`RecordData::under_question`], compressed. For NS, CNAME, SOA, PTR, MX.
+    #[inline]
     pub fn under_question_compressed(&mut self, labels: &[u8], offset: usize) {
         self.octets(labels);
         match self.question.suffix(offset).as_bytes().len() {

@@ -4,6 +4,7 @@ use super::*;
 use crate::wire::{Piece, REACH};
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 impl Reply {
     /// Writes the message anew with the records of `order` (places in [`Reply::records`], sections in their order), compressed.
@@ -64,16 +65,26 @@ impl Reply {
         }
     }
 
+    /// The records of `range`, where they may change places as they stand: they are of one type, each has `N` octets, and no name may
+    /// point to one in them.
+    pub fn alike<const N: usize>(&mut self, range: Range<usize>) -> Option<&mut [[u8; N]]> {
+        let records = self.records.get(range.clone())?;
+        let (first, last) = (*records.first()?, *records.last()?);
+        let same = records.iter().all(|r| usize::from(r.end - r.start) == N && r.rtype == first.rtype);
+        let octets = usize::from(first.start)..usize::from(last.end);
+        (same && self.moves_freely(range.start)).then(|| self.wire[octets].as_chunks_mut().0)
+    }
+
     /// Whether the records from `first` on hold no name that another could point to: owners that are pointers to what stands in
     /// front of them all, and data without names. Names point backwards only, so that those in front are no danger either.
     fn moves_freely(&self, first: usize) -> bool {
-        let front = usize::from(self.records[first].start).min(REACH);
-        // Mostly each is like the one before it.
+        let front = self.records[first].start.min(REACH as u16);
+        // Mostly each is of the type of the one before it.
         let mut before = None;
         self.records[first..].iter().all(|e| {
-            let this = (wire::u16_at(&self.wire, e.start.into()).map_or(0, usize::from), e.rtype);
-            let known = before.replace(this) == Some(this);
-            known || (0xc000..0xc000 + front).contains(&this.0) && wire::layout(this.1).is_empty()
+            let owner = wire::u16_at(&self.wire, e.start.into()).unwrap_or(0);
+            let bare = before.replace(e.rtype) == Some(e.rtype) || wire::layout(e.rtype).is_empty();
+            bare && (0xc000..=0xffff).contains(&owner) && owner - 0xc000 < front
         })
     }
 
@@ -334,6 +345,26 @@ mod tests {
     }
 
     #[test]
+    fn records_that_are_alike_change_places_as_they_stand() {
+        let mut q = query("p.org SRV");
+        ports(q.respond(), Owner::Target);
+        let reply = &mut q.reply;
+        reply.push_address(Section::Additional, Owner::Target(0), 6, Ipv4Addr::BROADCAST.into());
+        let before = shown(reply);
+        let addresses = reply.alike::<16>(2..5).expect("addresses with pointers");
+        addresses.rotate_left(1);
+        assert_eq!(shown(reply), [0, 1, 3, 4, 2].map(|i: usize| before[i].clone()));
+        assert!(reply.alike::<16>(1..3).is_none() && reply.alike::<25>(0..1).is_none(), "names in their data");
+        assert!(reply.alike::<16>(3..3).is_none() && reply.alike::<16>(3..6).is_none(), "no such records");
+        reply.push_address(Section::Additional, Owner::Target(0), 5, "2001:db8::1".parse().expect("an address"));
+        assert!(reply.alike::<16>(2..5).is_some() && reply.alike::<28>(5..6).is_some());
+        assert!(reply.alike::<16>(2..6).is_none(), "of another length");
+        let name = NameRef::read(b"\x01x\x03net\0").expect("a name");
+        reply.push_address(Section::Additional, Owner::Name(name), 5, Ipv4Addr::LOCALHOST.into());
+        assert!(reply.alike::<16>(2..5).is_none(), "a name that others may point to");
+    }
+
+    #[test]
     fn records_of_other_lengths_change_places() {
         let mut q = query("p.org ANY");
         let reply = q.respond();
@@ -376,6 +407,27 @@ mod tests {
         assert_eq!(told(&reply), 0);
         push(&mut reply, 3);
         assert_eq!(told(&reply), 1);
+    }
+
+    #[test]
+    fn a_set_is_what_its_records_are_one_by_one() {
+        let name = NameRef::read(b"\x01x\x03net\0").expect("a name");
+        let begun = |room| {
+            let mut q = query("p.org A");
+            q.respond().set_room(room);
+            q.reply.push(Section::Answer, Owner::Question, RecordType::CNAME, 6, |d| d.name(name));
+            q.reply
+        };
+        for (owner, count, room) in [Owner::Question, Owner::Name(name)]
+            .into_iter()
+            .flat_map(|owner| (0..20).flat_map(move |n: u32| [(owner, n, 500), (owner, n, 40 + 9 * n as usize)]))
+        {
+            let [mut set, mut single] = [room; 2].map(begun);
+            set.push_set(Section::Answer, owner, RecordType::A, 5, (0..count).map(u32::to_be_bytes));
+            (0..count).for_each(|n| single.push_address(Section::Answer, owner, 5, Ipv4Addr::from(n).into()));
+            let told = |reply: &Reply| (shown(reply), reply.plain_len(), reply.overflowed());
+            assert_eq!((set.bytes(), told(&set)), (single.bytes(), told(&single)), "{owner:?} {count} {room}");
+        }
     }
 
     #[test]

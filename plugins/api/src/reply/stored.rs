@@ -1,6 +1,7 @@
 //! A reply kept for later: for caches.
 
 use super::*;
+use crate::name::same_letters;
 
 /// A message without OPT record, as it was, ready to be sent again: a view of octets from [`Reply::store`], wherever they are kept.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +47,8 @@ impl<'a> Stored<'a> {
         let name = question.name().as_bytes();
         let end = HEADER + name.len();
         let field = |at| wire::u16_at(self.wire, at).unwrap_or(0);
-        // Lengths of labels have no case; most letters are the same ones.
-        self.wire.get(HEADER..end).is_some_and(|own| own == name || own.eq_ignore_ascii_case(name))
+        // Lengths of labels have no case.
+        self.wire.get(HEADER..end).is_some_and(|own| same_letters(own, name))
             && (field(end), field(end + 2)) == (question.rtype.0, question.class.0)
     }
 }

@@ -96,7 +96,7 @@ impl Kubernetes {
             Hit::Service(selection) => match selection.definition().map(|d| &d.backing) {
                 Some(Backing::Addresses(addresses)) => {
                     let once = family.numbers(addresses).filter(|&number| !addresses.repeated(number, |_| true));
-                    once.filter_map(|number| addresses.get(number)).for_each(push);
+                    self.write_some(addresses, once, family, owner, reply);
                 }
                 Some(Backing::Headless) => self.write_service_endpoints(selection, family, owner, reply),
                 _ => (),
@@ -118,13 +118,25 @@ impl Kubernetes {
             if reply.overflowed() {
                 return;
             }
-            let (v4, v6) = (slice.addresses.v4(), slice.addresses.v6());
             let entries = selection.distinct(number, &slice, part.of(family.numbers(&slice.addresses)));
-            let (section, ttl) = (Section::Answer, self.rules.ttl);
-            match family {
-                Family::V4 => reply.push_set(section, owner, RecordType::A, ttl, entries.map(|n| v4[n])),
-                Family::V6 => reply.push_set(section, owner, RecordType::AAAA, ttl, entries.map(|n| v6[n - v4.len()])),
-            }
+            self.write_some(&slice.addresses, entries, family, owner, reply);
+        }
+    }
+
+    /// Writes the addresses with these numbers, all of one family.
+    fn write_some(
+        &self,
+        addresses: &Addresses,
+        numbers: impl Iterator<Item = usize>,
+        family: Family,
+        owner: Owner<'_>,
+        reply: &mut Reply,
+    ) {
+        let (v4, v6) = (addresses.v4(), addresses.v6());
+        let (section, ttl) = (Section::Answer, self.rules.ttl);
+        match family {
+            Family::V4 => reply.push_set(section, owner, RecordType::A, ttl, numbers.map(|n| v4[n])),
+            Family::V6 => reply.push_set(section, owner, RecordType::AAAA, ttl, numbers.map(|n| v6[n - v4.len()])),
         }
     }
 }

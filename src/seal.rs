@@ -4,6 +4,9 @@ use api::reply::RecordData;
 use api::wire::{edns_options, flag};
 use api::{Edns, Outcome, Query, Rcode, ReplyOpt, explain};
 
+/// Octets that every client takes, and every network as a whole (RFC 1035 4.2.1).
+const ALWAYS: usize = 512;
+
 /// UDP replies over these many octets are compressed though they would fit, so that they are not cut into fragments.
 const UNFRAGMENTED_V4: usize = 1480;
 const UNFRAGMENTED_V6: usize = 1220;
@@ -23,18 +26,25 @@ pub fn seal(q: &mut Query) -> Option<&[u8]> {
         Outcome::Message => (),
     }
     let rcode = q.reply.rcode().unwrap_or(Rcode::NOERROR);
-    let own = q.reply.opt().cloned();
-    if rcode.0 > 15 && q.edns.is_none() && own.is_none() {
+    let opt_len = match q.reply.opt() {
+        Some(own) => 11 + own.options.len(),
+        None => echoed_len(q),
+    };
+    if rcode.0 > 15 && opt_len == 0 {
         return None; // no place for the code (CoreDNS sends nothing either)
     }
-    let opt_len = match (&own, &q.edns) {
-        (Some(own), _) => 11 + own.options.len(),
-        (None, _) => echoed_len(q),
-    };
     fit(q, opt_len);
+    if opt_len > 0 {
+        push_opt(q, rcode, opt_len, why.as_ref());
+    }
+    Some(q.reply.bytes())
+}
+
+/// Appends an OPT of `opt_len` octets, and `why` where there is room for it.
+fn push_opt(q: &mut Query, rcode: Rcode, opt_len: usize, why: Option<&Why>) {
     let room = q.size_limit().saturating_sub(q.reply.bytes().len() + opt_len);
     let write_why = |d: &mut RecordData<'_>| why.iter().for_each(|why| why.write(room, d));
-    match (own, q.edns) {
+    match (q.reply.opt().cloned(), q.edns) {
         (Some(own), edns) => push_own(q, &own, edns, rcode, write_why),
         (None, Some(edns)) => {
             let Query { reply, edns_options, .. } = &mut *q;
@@ -46,7 +56,6 @@ pub fn seal(q: &mut Query) -> Option<&[u8]> {
         }
         (None, None) => (),
     }
-    Some(q.reply.bytes())
 }
 
 /// Octets of the reply to `q` that is nothing but a response code.
@@ -90,15 +99,19 @@ const FIXED: usize = 6;
 
 /// Makes the message, with an OPT of `opt_len` octets behind it, fit.
 fn fit(q: &mut Query, opt_len: usize) {
-    let limit = q.size_limit().saturating_sub(opt_len);
-    let unfragmented = if q.client.ip().to_canonical().is_ipv4() { UNFRAGMENTED_V4 } else { UNFRAGMENTED_V6 };
-    let len = q.reply.bytes().len();
-    if len > limit || (q.transport.is_datagram() && len + opt_len > unfragmented) {
-        q.reply.shrink(limit);
+    let len = q.reply.bytes().len() + opt_len;
+    if len > ALWAYS && len > whole(q) {
+        q.reply.shrink(q.size_limit().saturating_sub(opt_len));
     }
     if q.reply.overflowed() {
         q.reply.set_flags(flag::TC, flag::TC);
     }
+}
+
+/// Octets that a message may have as it is.
+fn whole(q: &Query) -> usize {
+    let unfragmented = if q.client.ip().to_canonical().is_ipv4() { UNFRAGMENTED_V4 } else { UNFRAGMENTED_V6 };
+    if q.transport.is_datagram() { q.size_limit().min(unfragmented) } else { q.size_limit() }
 }
 
 /// Appends the OPT that a plugin or an upstream made; size and DO become the client's where it sent an OPT.

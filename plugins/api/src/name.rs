@@ -63,11 +63,16 @@ impl<'a> NameRef<'a> {
         if !same_octets(&self.0[prefix..], zone.0) {
             return None;
         }
+        self.has_label_at(prefix).then_some(prefix)
+    }
+
+    /// Whether a label begins `offset` octets into this name.
+    pub fn has_label_at(self, offset: usize) -> bool {
         let mut at = 0;
-        while at < prefix {
+        while at < offset {
             at += self.0[at] as usize + 1;
         }
-        (at == prefix).then_some(prefix)
+        at == offset
     }
 
     /// Whether this name is `zone` or below it. Case matters.

@@ -77,14 +77,13 @@ impl From<Result<Hit<'_>, NoSuchName>> for Verdict {
 impl Kubernetes {
     /// Writes the records that answer `request` into `reply`, which is begun and empty.
     pub(crate) fn answer(&self, request: &Request<'_>, reply: &mut Reply) -> Verdict {
-        let asked = request.asked();
         match request.question.rtype {
             RecordType::A | RecordType::AAAA => self.addresses(request, reply),
             RecordType::SRV => self.services(request, reply),
             RecordType::PTR => self.pointers(request, reply),
             RecordType::CNAME => self.alias(request, reply),
             RecordType::TXT => self.text(request, reply),
-            RecordType::MX => self.find(&asked).into(),
+            RecordType::MX => self.find(&request.asked()).into(),
             RecordType::SOA => {
                 if request.offset == 0 {
                     self.soa(request, Section::Answer, reply);

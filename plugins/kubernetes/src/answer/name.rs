@@ -172,15 +172,16 @@ impl<'a> Ports<'a> {
         if self.are_any() { ports.len().max(1) } else { self.among(ports).count() }
     }
 
-    /// The numbers of those that are asked for, each once.
-    pub fn numbers(self, ports: &[Port]) -> Numbers {
-        let mut numbers = Numbers::new();
-        for number in self.among(ports).filter_map(|p| p.number) {
-            if !numbers.contains(&number) {
+    /// How many of `ports` are asked for, as [`Ports::count`] has it, and the numbers of these, each once.
+    pub fn numbers(self, ports: &[Port]) -> (usize, Numbers) {
+        let (mut count, mut numbers) = (usize::from(ports.is_empty() && self.are_any()), Numbers::new());
+        for port in self.among(ports) {
+            count += 1;
+            if let Some(number) = port.number.filter(|number| !numbers.contains(number)) {
                 numbers.push(number);
             }
         }
-        numbers
+        (count, numbers)
     }
 
     /// Whether one of `ports` is asked for, or there are none and none is asked for.
@@ -292,7 +293,10 @@ mod tests {
         assert!(!Ports { port: b"a", protocol: b"" }.are_in(&[]));
         let numbered = |number| Port { number, ..port(b"x", b"TCP") };
         let all = [Some(2), None, Some(1), Some(2)].map(numbered);
-        assert_eq!(Ports::ANY.numbers(&all)[..], [2, 1]);
-        assert!(Ports { port: b"y", protocol: b"" }.numbers(&all).is_empty());
+        for (ports, all) in [(Ports::ANY, &all[..]), (Ports { port: b"y", protocol: b"" }, &all), (Ports::ANY, &[])] {
+            let (count, numbers) = ports.numbers(all);
+            let wanted: &[u16] = if ports == Ports::ANY && !all.is_empty() { &[2, 1] } else { &[] };
+            assert_eq!((count, &numbers[..]), (ports.count(all), wanted));
+        }
     }
 }

@@ -5,8 +5,8 @@ use super::name::Ports;
 use super::selection::Selection;
 use super::{Request, Verdict};
 use crate::Kubernetes;
-use crate::index::{Addresses, Backing, Definition, Endpoints, HostSpace, Port, Slice};
-use api::name::NameBuf;
+use crate::index::{Addresses, Backing, Definition, Endpoints, HostSpace, Port, Slice, host_tag};
+use api::name::{MAX_NAME, NameBuf};
 use api::{Name, NameRef, Owner, Record, RecordType, Reply, Section};
 use std::net::IpAddr;
 
@@ -89,41 +89,43 @@ impl<'a, 'r> Writer<'a, 'r> {
         self.weight = 100usize.checked_div(records).map_or(100, |weight| weight.max(1) as u16);
     }
 
-    fn srv(&mut self, port: u16, target: NameRef<'_>) {
+    fn srv(&mut self, port: u16, target: Target<'_>) {
         self.reply.push(Section::Answer, Owner::Question, RecordType::SRV, self.ttl, |d| {
             d.octets([0, self.weight, port].map(u16::to_be_bytes).as_flattened());
-            d.name(target);
+            d.octets(target.host);
+            d.name(target.parent);
         });
         self.ports += 1;
     }
 
-    fn address(&mut self, target: NameRef<'_>, address: IpAddr) {
-        let owner = self.owner(target);
+    /// An address of a target, whose name is written as short as it can be.
+    fn address(&mut self, target: Target<'_>, address: IpAddr) {
+        let mut space;
+        let owner = if let Some(offset) = target.start_in(self.names.question) {
+            Owner::Suffix(offset)
+        } else if let Some(place) = self.place_of(target) {
+            Owner::Target(place)
+        } else {
+            space = NameBuf::default();
+            let Some(name) = space.join(&[target.host], target.parent) else { return };
+            Owner::Name(name)
+        };
         self.reply.push_address(Section::Additional, owner, self.ttl, address);
     }
 
-    /// A target as the owner of its addresses, as short as it can be.
-    fn owner<'t>(&mut self, target: NameRef<'t>) -> Owner<'t> {
-        match self.names.question.below(target) {
-            Some(0) => return Owner::Question,
-            Some(offset) => return Owner::Suffix(offset),
-            None => (),
-        }
-        // Addresses come in the order of their targets, as a rule, of which each may stand there with several ports.
-        let is_target = |&place: &usize| self.reply.record(place).is_some_and(|r| leads_to(&r, target));
-        match (0..self.ports.min(LOOKED_AT)).map(|n| (self.glued + n) % self.ports).find(is_target) {
-            Some(place) => {
-                self.glued = place;
-                Owner::Target(place)
-            }
-            None => Owner::Name(target),
-        }
+    /// The place of a record with this target, among the next few. Addresses come in the order of their targets, as a rule, of which each
+    /// may stand there with several ports.
+    fn place_of(&mut self, target: Target<'_>) -> Option<usize> {
+        let mut places = (self.glued..self.ports).chain(0..self.glued).take(LOOKED_AT);
+        let found = places.find(|&place| self.reply.record(place).is_some_and(|r| target.is_in(&r)))?;
+        self.glued = found;
+        Some(found)
     }
 
     /// A pod's name has no port: the record points to the name itself.
     fn pod(&mut self, pod: &[u8], address: IpAddr) {
         let mut target = NameBuf::default();
-        let Some(target) = target.join(&[pod, b"\x03pod"], self.names.suffix) else { return };
+        let Some(target) = target.join(&[pod, b"\x03pod"], self.names.suffix).map(Target::from) else { return };
         self.weigh(1);
         self.srv(0, target);
         self.address(target, address);
@@ -133,22 +135,24 @@ impl<'a, 'r> Writer<'a, 'r> {
     fn headless(&mut self, selection: &Selection<'_>) {
         let ports = selection.ports;
         self.weigh(selection.slices().map(|s| selection.count(&s) * ports.count(&s.ports)).sum());
-        let mut seen = Seen::default();
+        let (mut seen, mut parent) = (Seen::default(), NameBuf::default());
         for (_, slice, part) in selection.round(self.reply.room()) {
-            let numbers = ports.numbers(&slice.ports);
+            let (_, numbers) = ports.numbers(&slice.ports);
+            let Some(parent) = self.parent(&slice, &mut parent) else { continue };
             for entry in part.of(0..slice.addresses.len()).filter(|&entry| selection.takes(&slice, entry)) {
                 if self.reply.overflowed() {
                     return;
                 }
-                self.ports(&slice, entry, &numbers, &mut seen);
+                self.ports((&slice, entry), parent, &numbers, &mut seen);
             }
         }
         for (number, slice) in selection.slices().enumerate().filter(|(_, s)| has_number(ports, &s.ports)) {
+            let Some(parent) = self.parent(&slice, &mut parent) else { continue };
             for entry in selection.distinct(number, &slice, 0..slice.addresses.len()) {
                 if self.reply.overflowed() {
                     return;
                 }
-                self.glue(&slice, entry);
+                self.glue((&slice, entry), parent);
             }
         }
     }
@@ -157,11 +161,17 @@ impl<'a, 'r> Writer<'a, 'r> {
     fn endpoints(&mut self, endpoints: &Endpoints) {
         let each = || endpoints.iter().filter(|&(slice, entry)| entry < slice.addresses.len());
         self.weigh(each().map(|(slice, _)| Ports::ANY.count(&slice.ports)).sum());
-        let mut seen = Seen::default();
-        each().for_each(|(slice, entry)| self.ports(slice, entry, &Ports::ANY.numbers(&slice.ports), &mut seen));
-        for (slice, entry) in each() {
-            if has_number(Ports::ANY, &slice.ports) && !self.has_glue(slice, entry) {
-                self.glue(slice, entry);
+        let (mut seen, mut parent) = (Seen::default(), NameBuf::default());
+        for endpoint in each() {
+            if let Some(parent) = self.parent(endpoint.0, &mut parent) {
+                self.ports(endpoint, parent, &Ports::ANY.numbers(&endpoint.0.ports).1, &mut seen);
+            }
+        }
+        for endpoint in each().filter(|(slice, _)| has_number(Ports::ANY, &slice.ports)) {
+            if !self.has_glue(endpoint.0, endpoint.1)
+                && let Some(parent) = self.parent(endpoint.0, &mut parent)
+            {
+                self.glue(endpoint, parent);
             }
         }
     }
@@ -170,46 +180,47 @@ impl<'a, 'r> Writer<'a, 'r> {
     pub fn service(&mut self, owner: &[u8], (ports, all): (Ports<'_>, &[Port]), addresses: &Addresses, hosts: &[Name]) {
         let mut target = NameBuf::default();
         let target = target.join(&[owner, self.names.tree], self.names.suffix).filter(|_| addresses.len() > 0);
-        self.weigh(ports.count(all) * (addresses.len() + hosts.len()));
+        let (count, numbers) = ports.numbers(all);
+        self.weigh(count * (addresses.len() + hosts.len()));
         let before = self.ports;
-        for number in ports.numbers(all) {
-            target.into_iter().chain(hosts.iter().map(Name::as_ref)).for_each(|target| self.srv(number, target));
+        for number in numbers {
+            let targets = target.into_iter().chain(hosts.iter().map(Name::as_ref));
+            targets.for_each(|target| self.srv(number, target.into()));
         }
         if let Some(target) = target.filter(|_| self.ports > before) {
-            addresses.distinct().for_each(|a| self.address(target, a));
+            addresses.distinct().for_each(|a| self.address(target.into(), a));
         }
     }
 
     /// Ports of one endpoint, but for records that are there already.
-    fn ports(&mut self, slice: &Slice, entry: usize, numbers: &[u16], seen: &mut Seen) {
-        let (mut space, mut target) = (HostSpace::default(), NameBuf::default());
-        let host = slice.host(entry, &mut space);
-        let Some(target) = self.endpoint(host, slice, &mut target) else { return };
+    fn ports(&mut self, (slice, entry): (&Slice, usize), parent: NameRef<'_>, numbers: &[u16], seen: &mut Seen) {
+        let mut space = HostSpace::default();
+        let Some(target) = Target::new(slice.host(entry, &mut space), parent) else { return };
         for &number in numbers {
-            if !(seen.maybe(host, number) && self.has_srv(number, target)) {
+            if !(seen.maybe(target.host, number) && self.has_srv(number, target)) {
                 self.srv(number, target);
             }
         }
     }
 
-    fn has_srv(&self, port: u16, target: NameRef<'_>) -> bool {
-        self.reply.records().any(|r| r.raw_data().get(4..6) == Some(&port.to_be_bytes()) && leads_to(&r, target))
+    fn has_srv(&self, port: u16, target: Target<'_>) -> bool {
+        self.reply.records().any(|r| r.raw_data().get(4..6) == Some(&port.to_be_bytes()) && target.is_in(&r))
     }
 
     /// The address of one endpoint.
-    fn glue(&mut self, slice: &Slice, entry: usize) {
-        let (mut space, mut target) = (HostSpace::default(), NameBuf::default());
-        let target = self.endpoint(slice.host(entry, &mut space), slice, &mut target);
+    fn glue(&mut self, (slice, entry): (&Slice, usize), parent: NameRef<'_>) {
+        let mut space = HostSpace::default();
+        let target = Target::new(slice.host(entry, &mut space), parent);
         if let (Some(target), Some(address)) = (target, slice.addresses.get(entry)) {
             self.address(target, address);
         }
     }
 
-    /// The name of an endpoint. In a multicluster zone it has one only if it is known where it was imported from: CoreDNS makes
-    /// an empty label of that.
-    fn endpoint<'t>(&self, host: &[u8], slice: &Slice, target: &'t mut NameBuf) -> Option<NameRef<'t>> {
+    /// What names of a slice's endpoints end in. In a multicluster zone they have names only if it is known where they were imported from:
+    /// CoreDNS makes an empty label of that.
+    fn parent<'t>(&self, slice: &Slice, space: &'t mut NameBuf) -> Option<NameRef<'t>> {
         let named = slice.has_cluster() || !self.names.multicluster;
-        named.then(|| target.join(&[host, &slice.owner, self.names.tree], self.names.suffix))?
+        named.then(|| space.join(&[&slice.owner, self.names.tree], self.names.suffix))?
     }
 
     /// Whether the address of one endpoint is there already; all that are there belong to one host.
@@ -223,9 +234,38 @@ impl<'a, 'r> Writer<'a, 'r> {
     }
 }
 
-/// Whether a record is an SRV record with this target.
-fn leads_to(record: &Record<'_>, target: NameRef<'_>) -> bool {
-    record.rtype() == RecordType::SRV && record.raw_data().get(6..) == Some(target.as_bytes())
+/// The target of an SRV record, in two parts.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    /// Labels in wire form.
+    host: &'a [u8],
+    /// What stands behind them.
+    parent: NameRef<'a>,
+}
+
+impl<'a> Target<'a> {
+    /// The name of labels, in wire form, in front of `parent`; `None` where it is too long.
+    fn new(host: &'a [u8], parent: NameRef<'a>) -> Option<Target<'a>> {
+        (host.len() + parent.as_bytes().len() <= MAX_NAME).then_some(Target { host, parent })
+    }
+
+    /// Whether a record is an SRV record with this target.
+    fn is_in(self, record: &Record<'_>) -> bool {
+        let name = record.raw_data().get(6..).filter(|_| record.rtype() == RecordType::SRV);
+        name.and_then(|name| name.strip_prefix(self.host)) == Some(self.parent.as_bytes())
+    }
+
+    /// Where it begins in `name`, if `name` is it or below it.
+    fn start_in(self, name: NameRef<'_>) -> Option<usize> {
+        let front = name.as_bytes().strip_suffix(self.parent.as_bytes())?.strip_suffix(self.host)?;
+        name.has_label_at(front.len()).then_some(front.len())
+    }
+}
+
+impl<'a> From<NameRef<'a>> for Target<'a> {
+    fn from(name: NameRef<'a>) -> Target<'a> {
+        Target { host: &[], parent: name }
+    }
 }
 
 /// Records that are looked at for a target.
@@ -245,10 +285,8 @@ struct Seen {
 impl Seen {
     /// Whether a host with a port may have been seen before.
     fn maybe(&mut self, host: &[u8], port: u16) -> bool {
-        let mix = |hash: u32, octet: &u8| (hash ^ u32::from(*octet)).wrapping_mul(0x0100_0193);
-        let hash = host.iter().chain(&port.to_be_bytes()).fold(0x811c_9dc5, mix);
-        let hash = hash ^ (hash >> 16);
-        let (word, bit) = (&mut self.bits[hash as usize >> 7 & 31], 1 << (hash & 127));
+        let hash = usize::from((host_tag(host) ^ port.wrapping_mul(0x9e37)) >> 1);
+        let (word, bit) = (&mut self.bits[hash >> 7 & 31], 1 << (hash & 127));
         let seen = *word & bit != 0;
         *word |= bit;
         seen

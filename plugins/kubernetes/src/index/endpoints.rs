@@ -40,14 +40,16 @@ impl Index {
         let mut found = Endpoints::default();
         self.hosts.find(self.hash(name), |slot| {
             let slice = self.slice_of(slot, owner)?;
-            let entries = slice.entries_called(host).map(|entry| entry as u32).collect();
+            let mut entries = Entries::new();
+            slice.entries_called(host).for_each(|entry| entries.push(entry as u32));
             found.add(slice, entries);
             None::<()>
         });
         if let Some(address) = address_of_host(host) {
             self.endpoint_addresses.find(self.hash(address), |slot| {
                 let slice = self.slice_of(slot, owner)?;
-                let entries = slice.entries_called_after(address).map(|entry| entry as u32).collect();
+                let mut entries = Entries::new();
+                slice.entries_called_after(address).for_each(|entry| entries.push(entry as u32));
                 found.add(slice, entries);
                 None::<()>
             });

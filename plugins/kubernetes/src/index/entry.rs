@@ -299,7 +299,7 @@ pub fn first_label(wire: &[u8]) -> &[u8] {
 
 /// A short hash of a label, whatever its letters' case; never 0. It is one of the end, where hosts of a service differ: hashing all of a
 /// label costs more than all else that a look-up does.
-fn host_tag(label: &[u8]) -> u16 {
+pub fn host_tag(label: &[u8]) -> u16 {
     let end = match label.last_chunk() {
         Some(end) => u64::from_be_bytes(*end),
         None => label.iter().fold(0, |end, &octet| end << 8 | u64::from(octet)),

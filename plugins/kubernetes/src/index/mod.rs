@@ -19,7 +19,7 @@ mod tests;
 
 pub use addresses::{AddressText, Addresses, HostSpace};
 pub use endpoints::Endpoints;
-pub use entry::{Backing, Definition, NameKind, Namespace, Pod, Port, Service, Slice};
+pub use entry::{Backing, Definition, NameKind, Namespace, Pod, Port, Service, Slice, host_tag};
 pub use external::External;
 pub use labels::KeptLabels;
 pub use slots::Found;
@@ -152,7 +152,11 @@ impl Index {
 
     /// The slices of a service.
     pub fn slices_of(&self, service: &Service) -> impl Iterator<Item = Found<Slice>> {
-        service.slices.iter().filter_map(|&slot| self.slices.get(slot)).filter(|s| *s.service() == *service.owner)
+        service
+            .slices
+            .iter()
+            .filter_map(|&slot| self.slices.get(slot))
+            .filter(|s| same_octets(s.service(), &service.owner))
     }
 
     /// All services, by name, then by namespace, to keep.

@@ -132,7 +132,7 @@ impl Tags {
     /// The buckets in the order in which a tag looks for room; `hash` is its hash or the tag itself, which has that half of the hash.
     /// The order stays the same while the number of buckets doubles, as far as it goes.
     fn walk(&self, mask: usize, hash: u64) -> impl Iterator<Item = &Bucket> {
-        (0..=mask).map_while(move |step| self.bucket(home(hash) & mask ^ step))
+        (0..mask + 1).map_while(move |step| self.bucket(home(hash) & mask ^ step))
     }
 
     fn bucket(&self, number: usize) -> Option<&Bucket> {

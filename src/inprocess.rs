@@ -110,9 +110,8 @@ impl InProcess {
         (q.client, q.local) = ADDRESSES;
         (q.transport, q.received, q.in_batch) = (transport, served.clock.now(), true);
         q.set_server(&served.server);
-        if let Begun::Wait(chain, at) = served.router.begin(q) {
-            // A panic is answered SERVFAIL like everything else that fails.
-            let _end = runtime.block_on(chain.finish(q, at));
+        if let Begun::Wait(at) = served.router.begin(q) {
+            runtime.block_on(served.router.finish(q, at));
         }
         traffic::batch_complete(&served.clock);
         seal(q)

@@ -43,8 +43,8 @@ struct Route {
 pub enum Begun {
     /// The reply stands in the query.
     Done,
-    /// The plugin of this chain at this place must wait.
-    Wait(Arc<Chain>, usize),
+    /// The plugin at this place of its chain must wait; see [`Router::finish`].
+    Wait(usize),
 }
 
 /// Up to so many zones are looked through one by one.
@@ -88,23 +88,31 @@ impl Router {
         if route.is_empty() {
             return self.refuse(q);
         }
-        let chain = &route.block.chain;
-        match chain.run(q) {
+        match route.block.chain.run(q) {
             Run::Done => Begun::Done,
             Run::Wait(at) => {
                 q.in_batch = false; // it takes its own time from here on
-                Begun::Wait(chain.clone(), at)
+                Begun::Wait(at)
             }
-            Run::Panicked => self.panicked(q),
+            Run::Panicked => {
+                self.panicked(q);
+                Begun::Done
+            }
+        }
+    }
+
+    /// Takes a query to its end whose plugin at place `at` must wait.
+    pub async fn finish(&self, q: &mut Query, at: usize) {
+        if self.chains[q.site_number()].finish(q, at).await == Run::Panicked {
+            self.panicked(q);
         }
     }
 
     /// Says that a plugin panicked.
     #[cold]
-    pub fn panicked(&self, q: &Query) -> Begun {
+    fn panicked(&self, q: &Query) {
         tracing::error!("Recovered from panic in server: \"{}\" {}", self.metrics.label(), panics::take());
         self.metrics.panicked(q);
-        Begun::Done
     }
 
     /// Whether replies that a socket does not take at once are kept, up to a limit (directive `shed`).
@@ -222,10 +230,13 @@ impl Server for Router {
     fn answer(&self, mut q: Box<Query>) -> Answering {
         match self.begin(&mut q) {
             Begun::Done => Box::pin(std::future::ready(q)),
-            Begun::Wait(chain, at) => Box::pin(async move {
-                let _panicked_or_done = chain.finish(&mut q, at).await;
-                q
-            }),
+            Begun::Wait(at) => {
+                let chain = self.chains[q.site_number()].clone();
+                Box::pin(async move {
+                    let _panicked_or_done = chain.finish(&mut q, at).await;
+                    q
+                })
+            }
         }
     }
 

@@ -468,7 +468,7 @@ impl Connection {
         self.waiting.get() < MAX_WAITING && self.unwritten.borrow().len() < most && self.unfinished.borrow().is_empty()
     }
 
-    fn take(self: &Rc<Self>, message: &[u8], routes: &Routes, now: std::time::Instant) {
+    fn take(self: &Rc<Self>, message: &[u8], routes: &Rc<Routes>, now: std::time::Instant) {
         let shared = &self.server.shared;
         let mut q = shared.waiting.query();
         match admit(message, &mut q) {
@@ -484,9 +484,9 @@ impl Connection {
         q.set_server(&routes.server);
         match routes.router.begin(&mut q) {
             Begun::Done => self.seal(q),
-            Begun::Wait(chain, at) => {
+            Begun::Wait(at) => {
                 self.waiting.set(self.waiting.get() + 1);
-                shared.waiting.start(Job { q, chain, at, router: routes.router.clone(), to: self.clone() });
+                shared.waiting.start(Job { q, at, routes: routes.clone(), to: self.clone() });
             }
         }
     }

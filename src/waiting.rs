@@ -4,12 +4,11 @@
 //! no place is answered SERVFAIL at once and counted, so that a dead upstream costs memory and time up to a limit only.
 
 use crate::clients::{Full, Place, Places};
-use crate::route::Router;
 use crate::wake::Wake;
-use api::{Chain, InfoCode, Query, Rcode, Run};
+use crate::worker::Routes;
+use api::{InfoCode, Query, Rcode};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Queries that may wait at the same time on one worker.
 const MAX_WAITING: usize = 10_000;
@@ -66,12 +65,10 @@ pub struct Waiting {
 pub struct Job {
     /// The query.
     pub q: Box<Query>,
-    /// Its chain, and the plugin in it that waits.
-    pub chain: Arc<Chain>,
-    /// That plugin's place.
+    /// The place of the plugin that waits, in its chain.
     pub at: usize,
     /// The listener's blocks.
-    pub router: Arc<Router>,
+    pub routes: Rc<Routes>,
     /// The way back to the client.
     pub to: Rc<dyn Deliver>,
 }
@@ -125,9 +122,7 @@ impl Waiting {
 async fn run(waiting: Rc<Waiting>, lane: Rc<Lane>) {
     loop {
         let (mut job, place) = lane.some.when(|| lane.job.borrow_mut().take()).await;
-        if job.chain.finish(&mut job.q, job.at).await == Run::Panicked {
-            let _answered = job.router.panicked(&job.q);
-        }
+        job.routes.router.finish(&mut job.q, job.at).await;
         job.to.deliver(job.q);
         drop(place);
         waiting.idle.borrow_mut().push(lane.clone());
@@ -142,6 +137,6 @@ fn refuse(mut job: Job, full: Full) {
         Full::All => "waiting",
         Full::Share => "waiting_client",
     };
-    job.router.shed(reason, 1);
+    job.routes.router.shed(reason, 1);
     job.to.deliver(job.q);
 }

@@ -220,7 +220,7 @@ impl UdpServer {
         &self,
         datagram: Datagram<'_>,
         now: Instant,
-        routes: &Routes,
+        routes: &Rc<Routes>,
         q: &'q mut Box<Query>,
         way_back: &Rc<dyn Deliver>,
     ) -> Option<&'q [u8]> {
@@ -237,11 +237,10 @@ impl UdpServer {
         q.set_server(&routes.server);
         match routes.router.begin(q) {
             Begun::Done => seal(q),
-            Begun::Wait(chain, at) => {
+            Begun::Wait(at) => {
                 let q = std::mem::replace(q, self.shared.waiting.query());
-                let (router, to) = (routes.router.clone(), way_back.clone());
                 self.busy.begin();
-                self.shared.waiting.start(Job { q, chain, at, router, to });
+                self.shared.waiting.start(Job { q, at, routes: routes.clone(), to: way_back.clone() });
                 None
             }
         }

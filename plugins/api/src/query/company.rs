@@ -53,6 +53,11 @@ impl Query {
         self.server.as_ref()?.sites().get(self.site)
     }
 
+    /// For the router: the number of that site among all of the server.
+    pub fn site_number(&self) -> usize {
+        self.site
+    }
+
     /// For the router: which of the server's sites the query came in at.
     pub fn set_site(&mut self, index: usize) {
         self.site = index;

@@ -41,7 +41,7 @@ pub enum Fault {
 }
 
 /// How a forged reply differs from a good one; its address is another in any case.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Forgery {
     OtherQuestion,
     NoQuestion,

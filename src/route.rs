@@ -5,7 +5,7 @@ use crate::metrics;
 use crate::panics;
 use api::server::{Answering, Server};
 use api::services::Metadata;
-use api::{Chain, Class, Edns, NameRef, Query, Rcode, RecordType, Run, Site};
+use api::{Class, Edns, NameRef, Query, Rcode, RecordType, Run, Site};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,10 +16,8 @@ pub struct Router {
     /// Where each zone stands in `zones`; asked where there are too many to look through.
     index: HashMap<Box<[u8]>, usize>,
     sites: Vec<Site>,
-    /// The plugins of the block, for each of the sites.
-    chains: Vec<Arc<Chain>>,
-    /// What tells values about queries, for each of the sites.
-    metadata: Vec<Option<Arc<dyn Metadata>>>,
+    /// The blocks, for each of the sites.
+    routes: Vec<Arc<Route>>,
     any_class: bool,
     sheds: bool,
     metrics: metrics::Listener,
@@ -28,7 +26,7 @@ pub struct Router {
 /// A zone and the blocks that serve it, in the order of the Corefile.
 struct Zone {
     name: Box<[u8]>,
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
 }
 
 /// A block that serves a zone on a listener.
@@ -56,19 +54,18 @@ impl Router {
     pub fn new(label: &Arc<str>, blocks: Vec<(Box<[u8]>, Arc<Built>, Site)>) -> Router {
         let any_class = blocks.iter().any(|(_, block, _)| block.any_class);
         let sheds = blocks.iter().any(|(_, block, _)| block.sheds);
-        let mut routes: HashMap<Box<[u8]>, Vec<Route>> = HashMap::new();
-        let mut sites = Vec::new();
-        let (mut chains, mut metadata) = (Vec::new(), Vec::new());
+        let mut by_zone: HashMap<Box<[u8]>, Vec<Arc<Route>>> = HashMap::new();
+        let (mut sites, mut routes) = (Vec::new(), Vec::new());
         for (name, block, site) in blocks {
-            chains.push(block.chain.clone());
-            metadata.push(block.metadata.clone());
-            routes.entry(name).or_default().push(Route { block, site: sites.len() });
+            let route = Arc::new(Route { block, site: sites.len() });
+            by_zone.entry(name).or_default().push(route.clone());
+            routes.push(route);
             sites.push(site);
         }
-        let mut zones: Vec<Zone> = routes.into_iter().map(|(name, routes)| Zone { name, routes }).collect();
+        let mut zones: Vec<Zone> = by_zone.into_iter().map(|(name, routes)| Zone { name, routes }).collect();
         zones.sort_by_cached_key(|z| std::cmp::Reverse(z.name().labels().count()));
         let index = zones.iter().enumerate().map(|(i, z)| (z.name.clone(), i)).collect();
-        Router { zones, index, sites, chains, metadata, any_class, sheds, metrics: metrics::Listener::new(label) }
+        Router { zones, index, sites, routes, any_class, sheds, metrics: metrics::Listener::new(label) }
     }
 
     /// Takes a query as far as it goes without waiting.
@@ -103,7 +100,7 @@ impl Router {
 
     /// Takes a query to its end whose plugin at place `at` must wait.
     pub async fn finish(&self, q: &mut Query, at: usize) {
-        if self.chains[q.site_number()].finish(q, at).await == Run::Panicked {
+        if self.routes[q.site_number()].block.chain.finish(q, at).await == Run::Panicked {
             self.panicked(q);
         }
     }
@@ -173,7 +170,7 @@ impl Router {
             if !q.name().is_below(zone.name()) || (zone.name().is_root() && found.is_some()) {
                 continue;
             }
-            for route in &zone.routes {
+            for route in zone.routes.iter().map(Arc::as_ref) {
                 if route.is_empty() {
                     return Some(route);
                 }
@@ -193,7 +190,7 @@ impl Zone {
 
     /// The first block whose filters are all true for this query, or that has no plugins.
     fn passing(&self, q: &mut Query) -> Option<&Route> {
-        self.routes.iter().find(|route| route.is_empty() || route.passes(q))
+        self.routes.iter().map(Arc::as_ref).find(|route| route.is_empty() || route.passes(q))
     }
 }
 
@@ -224,14 +221,14 @@ impl Server for Router {
     }
 
     fn metadata(&self, site: usize) -> Option<&dyn Metadata> {
-        self.metadata.get(site)?.as_deref()
+        self.routes.get(site)?.block.metadata.as_deref()
     }
 
     fn answer(&self, mut q: Box<Query>) -> Answering {
         match self.begin(&mut q) {
             Begun::Done => Box::pin(std::future::ready(q)),
             Begun::Wait(at) => {
-                let chain = self.chains[q.site_number()].clone();
+                let chain = self.routes[q.site_number()].block.chain.clone();
                 Box::pin(async move {
                     let _panicked_or_done = chain.finish(&mut q, at).await;
                     q
@@ -241,7 +238,9 @@ impl Server for Router {
     }
 
     fn answer_below(&self, site: usize, directive: &'static str, mut q: Box<Query>) -> Answering {
-        let Some(chain) = self.chains.get(site).cloned() else { return Box::pin(std::future::ready(q)) };
+        let Some(chain) = self.routes.get(site).map(|route| route.block.chain.clone()) else {
+            return Box::pin(std::future::ready(q));
+        };
         Box::pin(async move {
             if let Some(at) = chain.links().iter().position(|link| link.name == directive)
                 && let Run::Wait(at) = chain.run_below(&mut q, at)

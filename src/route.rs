@@ -20,7 +20,7 @@ pub struct Router {
     routes: Vec<Arc<Route>>,
     any_class: bool,
     sheds: bool,
-    metrics: metrics::Listener,
+    metrics: Arc<metrics::Listener>,
 }
 
 /// A zone and the blocks that serve it, in the order of the Corefile.
@@ -34,6 +34,8 @@ struct Route {
     block: Arc<Built>,
     /// Its place among the sites of the listener.
     site: usize,
+    /// The listener.
+    metrics: Arc<metrics::Listener>,
 }
 
 /// How far a query got without waiting.
@@ -54,10 +56,11 @@ impl Router {
     pub fn new(label: &Arc<str>, blocks: Vec<(Box<[u8]>, Arc<Built>, Site)>) -> Router {
         let any_class = blocks.iter().any(|(_, block, _)| block.any_class);
         let sheds = blocks.iter().any(|(_, block, _)| block.sheds);
+        let metrics = Arc::new(metrics::Listener::new(label));
         let mut by_zone: HashMap<Box<[u8]>, Vec<Arc<Route>>> = HashMap::new();
         let (mut sites, mut routes) = (Vec::new(), Vec::new());
         for (name, block, site) in blocks {
-            let route = Arc::new(Route { block, site: sites.len() });
+            let route = Arc::new(Route { block, site: sites.len(), metrics: metrics.clone() });
             by_zone.entry(name).or_default().push(route.clone());
             routes.push(route);
             sites.push(site);
@@ -65,7 +68,7 @@ impl Router {
         let mut zones: Vec<Zone> = by_zone.into_iter().map(|(name, routes)| Zone { name, routes }).collect();
         zones.sort_by_cached_key(|z| std::cmp::Reverse(z.name().labels().count()));
         let index = zones.iter().enumerate().map(|(i, z)| (z.name.clone(), i)).collect();
-        Router { zones, index, sites, routes, any_class, sheds, metrics: metrics::Listener::new(label) }
+        Router { zones, index, sites, routes, any_class, sheds, metrics }
     }
 
     /// Takes a query as far as it goes without waiting.
@@ -85,31 +88,13 @@ impl Router {
         if route.is_empty() {
             return self.refuse(q);
         }
-        match route.block.chain.run(q) {
-            Run::Done => Begun::Done,
-            Run::Wait(at) => {
-                q.in_batch = false; // it takes its own time from here on
-                Begun::Wait(at)
-            }
-            Run::Panicked => {
-                self.panicked(q);
-                Begun::Done
-            }
-        }
+        let run = route.block.chain.run(q);
+        route.begun(q, run)
     }
 
     /// Takes a query to its end whose plugin at place `at` must wait.
     pub async fn finish(&self, q: &mut Query, at: usize) {
-        if self.routes[q.site_number()].block.chain.finish(q, at).await == Run::Panicked {
-            self.panicked(q);
-        }
-    }
-
-    /// Says that a plugin panicked.
-    #[cold]
-    fn panicked(&self, q: &Query) {
-        tracing::error!("Recovered from panic in server: \"{}\" {}", self.metrics.label(), panics::take());
-        self.metrics.panicked(q);
+        self.routes[q.site_number()].finish(q, at).await;
     }
 
     /// Whether replies that a socket does not take at once are kept, up to a limit (directive `shed`).
@@ -213,6 +198,43 @@ impl Route {
         q.set_site(self.site);
         self.block.filters.iter().all(|filter| filter(q).unwrap_or(false))
     }
+
+    /// Takes a query as far as it goes without waiting through the plugins below `directive`.
+    fn begin_below(&self, q: &mut Query, directive: &'static str) -> Begun {
+        let chain = &self.block.chain;
+        let Some(at) = chain.links().iter().position(|link| link.name == directive) else { return Begun::Done };
+        let run = chain.run_below(q, at);
+        self.begun(q, run)
+    }
+
+    /// How far a query got, of which the plugins say this.
+    fn begun(&self, q: &mut Query, run: Run) -> Begun {
+        match run {
+            Run::Done => Begun::Done,
+            Run::Wait(at) => {
+                q.in_batch = false; // it takes its own time from here on
+                Begun::Wait(at)
+            }
+            Run::Panicked => {
+                self.panicked(q);
+                Begun::Done
+            }
+        }
+    }
+
+    /// Takes a query to its end whose plugin at place `at` must wait.
+    async fn finish(&self, q: &mut Query, at: usize) {
+        if self.block.chain.finish(q, at).await == Run::Panicked {
+            self.panicked(q);
+        }
+    }
+
+    /// Says that a plugin panicked.
+    #[cold]
+    fn panicked(&self, q: &Query) {
+        tracing::error!("Recovered from panic in server: \"{}\" {}", self.metrics.label(), panics::take());
+        self.metrics.panicked(q);
+    }
 }
 
 impl Server for Router {
@@ -225,27 +247,19 @@ impl Server for Router {
     }
 
     fn answer(&self, mut q: Box<Query>) -> Answering {
-        match self.begin(&mut q) {
-            Begun::Done => Box::pin(std::future::ready(q)),
-            Begun::Wait(at) => {
-                let chain = self.routes[q.site_number()].block.chain.clone();
-                Box::pin(async move {
-                    let _panicked_or_done = chain.finish(&mut q, at).await;
-                    q
-                })
-            }
-        }
+        let Begun::Wait(at) = self.begin(&mut q) else { return Box::pin(std::future::ready(q)) };
+        let route = self.routes[q.site_number()].clone();
+        Box::pin(async move {
+            route.finish(&mut q, at).await;
+            q
+        })
     }
 
     fn answer_below(&self, site: usize, directive: &'static str, mut q: Box<Query>) -> Answering {
-        let Some(chain) = self.routes.get(site).map(|route| route.block.chain.clone()) else {
-            return Box::pin(std::future::ready(q));
-        };
+        let Some(route) = self.routes.get(site).cloned() else { return Box::pin(std::future::ready(q)) };
         Box::pin(async move {
-            if let Some(at) = chain.links().iter().position(|link| link.name == directive)
-                && let Run::Wait(at) = chain.run_below(&mut q, at)
-            {
-                let _panicked_or_done = chain.finish(&mut q, at).await;
+            if let Begun::Wait(at) = route.begin_below(&mut q, directive) {
+                route.finish(&mut q, at).await;
             }
             q
         })

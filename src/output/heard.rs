@@ -13,6 +13,12 @@ pub fn listen() {
     let _ = tracing_subscriber::registry().with(Ear).try_init();
 }
 
+/// Until what is returned is dropped, the warnings of this thread are gathered.
+#[cfg(test)]
+pub fn listen_here() -> tracing::subscriber::DefaultGuard {
+    tracing_subscriber::registry().with(Ear).set_default()
+}
+
 /// The warnings of this thread since the last call.
 pub fn heard() -> Vec<String> {
     HEARD.take()

@@ -7,6 +7,8 @@ mod buffer;
 mod heard;
 
 pub use buffer::{collect, finish};
+#[cfg(test)]
+pub use heard::listen_here;
 pub use heard::{heard, listen};
 
 use crate::cli::LogFormat;

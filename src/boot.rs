@@ -19,7 +19,7 @@ pub const VERSION: &str = concat!("poddns-", env!("CARGO_PKG_VERSION"));
 pub const PREDECESSOR: &str = "PODDNS_PREDECESSOR";
 
 /// Open files that there is room for from the start: 8 octets of the kernel's memory each.
-const SOCKETS: u64 = 16_384;
+const SOCKETS: i32 = 16_384;
 
 /// Runs the daemon with the process's arguments until it ends.
 pub fn run(table: Table) -> ExitCode {
@@ -93,10 +93,9 @@ fn allow_many_sockets() -> u64 {
 /// as they become more, and Linux lets the thread that opens one more wait for some 10 ms then, until no other one reads the old
 /// table: a worker would answer nobody in the meantime. There are no other threads yet.
 fn make_room_for_sockets(allowed: u64) {
-    let last = allowed.clamp(1, SOCKETS) - 1;
-    let last = i32::try_from(last).unwrap_or(i32::MAX);
+    let many = i32::try_from(allowed).map_or(SOCKETS, |allowed| allowed.min(SOCKETS));
     // Without that room all works, too.
-    let _ = rustix::io::fcntl_dupfd_cloexec(io::stderr(), last);
+    let _ = rustix::io::fcntl_dupfd_cloexec(io::stderr(), many - 1);
 }
 
 /// Everything up to the first query; a failure leaves nothing open.

@@ -134,17 +134,14 @@ impl Batch {
         reply: impl Fn(usize) -> Option<&'r [u8]>,
         unsent: impl Fn(&io::Error),
     ) -> io::Result<()> {
+        let mut replies = (*from..n).filter_map(|i| Some((i, reply(i)?)));
         let mut count = 0;
-        let mut place = [0; BATCH];
-        for i in *from..n.min(BATCH) {
-            if let Some(octets) = reply(i) {
-                self.prepare(count, i, octets);
-                place[count] = i;
-                count += 1;
-            }
+        for (i, octets) in replies.clone() {
+            self.prepare(count, i, octets);
+            count += 1;
         }
         let (sent, result) = self.send_prepared(socket, count, unsent);
-        *from = place.get(sent).copied().filter(|_| sent < count).unwrap_or(n);
+        *from = if sent < count { replies.nth(sent).map_or(n, |(i, _)| i) } else { n };
         result
     }
 

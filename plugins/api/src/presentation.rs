@@ -5,6 +5,7 @@ use crate::name::{Name, NameRef};
 use crate::reply::{Owner, Reply, Section};
 use hickory_proto::rr::RData;
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
+use std::fmt::Write;
 
 /// TTL of a record that says none, in seconds.
 const DEFAULT_TTL: u32 = 3600;
@@ -251,7 +252,8 @@ fn fields(shape: &str, words: &[Word<'_>]) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-fn octets(digits: &str) -> Option<Vec<u8>> {
+/// The octets that hexadecimal digits stand for; `None` where they do not.
+pub(crate) fn octets(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     let octet = |pair: &[u8]| {
         let [high, low] = *<&[u8; 2]>::try_from(pair).ok()?;
@@ -259,6 +261,14 @@ fn octets(digits: &str) -> Option<Vec<u8>> {
         Some((digit(high)? << 4 | digit(low)?) as u8)
     };
     pairs.map(octet).collect()
+}
+
+/// Octets as hexadecimal digits, in lower case.
+pub fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(2 * octets.len()), |mut digits, octet| {
+        let _infallible = write!(digits, "{octet:02x}");
+        digits
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::codes::{Class, Rcode, RecordType};
 use crate::corefile::{Corefile, Source};
 use crate::name::{Name, NameRef};
+use crate::presentation::{hex, octets};
 use crate::query::{Query, Transport};
 use crate::reply::{Outcome, Record, Section};
 use crate::server::{Answering, Server, Site};
@@ -61,8 +62,7 @@ pub fn query(text: &str) -> Query {
 /// `CODE:HEX` as an EDNS option on the wire.
 fn option(text: &str) -> Vec<u8> {
     let (code, hex) = text.split_once(':').expect("CODE:HEX");
-    let data: Vec<u8> =
-        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex")).collect();
+    let data = octets(hex).expect("hex");
     let code: u16 = code.parse().expect("a number");
     [&code.to_be_bytes()[..], &(data.len() as u16).to_be_bytes(), &data].concat()
 }
@@ -239,10 +239,6 @@ fn rdata(rtype: RecordType, mut data: &[u8]) -> String {
         words.push(format!("\\# {} {}", data.len(), hex(data)));
     }
     words.join(" ")
-}
-
-fn hex(data: &[u8]) -> String {
-    data.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A response code by its mnemonic.

@@ -32,8 +32,8 @@ pub use error::{ConfigError, Place, Via, Wording};
 pub use overlap::{Claim, check_overlaps};
 pub use text::word;
 
+use crate::presentation::hex;
 use sha2::{Digest, Sha512};
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -164,10 +164,7 @@ impl Corefile {
                 }
             }
         }
-        hash.finalize().iter().fold(String::with_capacity(128), |mut hex, octet| {
-            let _infallible = write!(hex, "{octet:02x}");
-            hex
-        })
+        hex(&hash.finalize())
     }
 }
 

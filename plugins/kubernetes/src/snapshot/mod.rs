@@ -13,6 +13,7 @@ use crate::index::Kind;
 use crate::metrics;
 use crate::objects::Metadata;
 use crate::watch::{Record, Target};
+use api::presentation::hex;
 use api::task::{Stop, Tasks};
 use api::{Clock, os_words};
 use sha2::{Digest, Sha256};
@@ -235,10 +236,6 @@ fn lines(file: &File) -> impl Iterator<Item = io::Result<String>> {
             Err(e) => Some(Err(e)),
         }
     })
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// The first line, with a number that changes when older files cannot be read any more.

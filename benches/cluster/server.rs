@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::Port;
+use testkit::dns::Message;
 
 /// A server that follows the API server; it ends with its owner.
 pub struct Server {
@@ -136,11 +137,5 @@ impl Client {
 
 /// A question for the IPv4 addresses of a name, without EDNS.
 pub fn question(name: &str) -> Vec<u8> {
-    let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.extend_from_slice(&[0, 0, 1, 0, 1]);
-    message
+    Message::query(name, 1).to_wire()
 }

@@ -2,6 +2,7 @@
 
 use crate::objects;
 use std::net::UdpSocket;
+use testkit::dns::Message;
 
 /// Services of the cluster.
 pub const SERVICES: usize = 1_000;
@@ -66,15 +67,7 @@ pub const A: u16 = 1;
 
 /// A question without EDNS.
 pub fn question(name: &str, rtype: u16) -> Vec<u8> {
-    let mut message = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0".to_vec();
-    for label in name.split('.') {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.push(0);
-    message.extend_from_slice(&rtype.to_be_bytes());
-    message.extend_from_slice(&[0, 1]);
-    message
+    Message::query(name, rtype).to_wire()
 }
 
 /// The same question with EDNS, for replies of up to 1,232 octets.

@@ -30,7 +30,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use testkit::dns::{Message, Name, Question, flag};
+use testkit::dns::Message;
 use testkit::{Api, Plan, Port, Upstream};
 use tokio::runtime::{Builder, Runtime};
 
@@ -74,8 +74,7 @@ impl Bench {
 }
 
 fn question(name: &str) -> Vec<u8> {
-    let questions = vec![Question { name: Name::from_text(name).expect("a name"), rtype: 1, class: 1 }];
-    Message { bits: flag::RD, questions, ..Message::default() }.to_wire()
+    Message::query(name, 1).to_wire()
 }
 
 struct Arguments {

@@ -4,6 +4,7 @@ use allocation_counter::measure;
 use api::Transport;
 use poddns::inprocess::InProcess;
 use poddns::plugins::standard;
+use testkit::dns::{Edns, Message};
 
 /// The default Corefile of Kubernetes over the example cluster, without what opens sockets.
 const CLUSTER: &str = "
@@ -208,15 +209,8 @@ fn a_wait_allocates_what_is_under_way_and_no_more() {
 
 /// A question with an OPT record for payloads of 1,232 octets.
 pub(crate) fn question(name: &str, rtype: u16) -> Vec<u8> {
-    let mut message = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01".to_vec();
-    for label in name.split('.') {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.push(0);
-    message.extend_from_slice(&rtype.to_be_bytes());
-    message.extend_from_slice(b"\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00");
-    message
+    let edns = Some(Edns { size: 1232, ..Edns::default() });
+    Message { edns, ..Message::query(name, rtype) }.to_wire()
 }
 
 const A: u16 = 1;

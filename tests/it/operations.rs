@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
-use testkit::dns::{Message, Name, Question, flag};
+use testkit::dns::Message;
 use testkit::{Api, Load, Plan, Port, Tally, Upstream};
 
 /// Clients that keep a server of this machine busy.
@@ -115,9 +115,7 @@ fn scrape(port: u16, path: &str) -> std::io::Result<String> {
 }
 
 pub(super) fn question(name: &str) -> Vec<u8> {
-    let name = Name::from_text(name).expect("a name");
-    let questions = vec![Question { name, rtype: 1, class: 1 }];
-    Message { bits: flag::RD, questions, ..Message::default() }.to_wire()
+    Message::query(name, 1).to_wire()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
-use testkit::dns::{Message, Name, Question, Record, flag, rcode_text};
+use testkit::dns::{Message, Name, Question, Record, flag, hex, rcode_text};
 
 /// A reply's fields. `local`: this machine's own addresses may be in it.
 pub(super) fn shown(m: &Message, local: bool) -> Value {
@@ -98,10 +98,6 @@ fn signed_today(time: &str, now: u64) -> bool {
     let days = 365 * y + y / 4 - y / 100 + y / 400 + of_year - 719_468;
     let seconds = days * 86_400 + part(8..10) * 3600 + part(10..12) * 60 + part(12..14);
     seconds.abs_diff(now as i64) < 90_000
-}
-
-fn hex(data: &[u8]) -> String {
-    data.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// This machine's addresses that are not loopback.

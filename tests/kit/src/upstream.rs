@@ -1,7 +1,7 @@
 //! Scripted upstream resolvers, over UDP and TCP.
 
 use crate::Port;
-use crate::dns::{Edns, Message, Name, Question, Record, flag, rcode_from_text, type_from_text, type_text};
+use crate::dns::{Edns, Message, Name, Question, Record, flag, hex, rcode_from_text, type_from_text, type_text};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::io;
@@ -219,10 +219,7 @@ fn seen(query: &Message, question: &Question, protocol: &str) -> Seen {
     ];
     let flags: String = words.into_iter().filter(|w| w.0).map(|w| w.1).collect();
     let ad = (query.bits & flag::AD != 0).then(|| "ad".to_owned());
-    let options = edns.into_iter().flat_map(|e| &e.options).map(|(code, data)| {
-        let hex: String = data.iter().map(|b| format!("{b:02x}")).collect();
-        format!("{code}:{hex}")
-    });
+    let options = edns.into_iter().flat_map(|e| &e.options).map(|(code, data)| format!("{code}:{}", hex(data)));
     let question = format!("{} {}{flags}", question.name, type_text(question.rtype));
     Seen { question, extras: ad.into_iter().chain(options).collect() }
 }
@@ -288,12 +285,11 @@ const OPCODE: u16 = 0x7800;
 #[cfg(test)]
 mod tests {
     use super::{Script, Upstream};
-    use crate::dns::{Message, Name, Question, flag, rcode_text};
+    use crate::dns::{Message, flag, rcode_text};
     use tokio::net::UdpSocket;
 
     async fn ask(upstream: &Upstream, name: &str) -> Message {
-        let questions = vec![Question { name: Name::from_text(name).expect("a name"), rtype: 1, class: 1 }];
-        let query = Message { id: 9, bits: flag::RD, questions, ..Message::default() };
+        let query = Message { id: 9, ..Message::query(name, 1) };
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
         socket.send_to(&query.to_wire(), ("127.0.0.1", upstream.port())).await.expect("sent");
         let mut buffer = [0; 512];

@@ -182,6 +182,15 @@ impl Message {
         Ok(())
     }
 
+    /// What a client asks, without EDNS and with the number 0.
+    ///
+    /// # Panics
+    /// `name` is none.
+    pub fn query(name: &str, rtype: u16) -> Self {
+        let questions = vec![Question { name: Name::from_text(name).expect("a name"), rtype, class: 1 }];
+        Self { bits: flag::RD, questions, ..Self::default() }
+    }
+
     /// The response code with its EDNS part.
     pub fn rcode(&self) -> u16 {
         self.bits & 15 | self.edns.as_ref().map_or(0, |e| u16::from(e.extended_rcode) << 4)

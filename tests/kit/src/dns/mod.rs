@@ -13,3 +13,4 @@ pub use codes::{
 };
 pub use message::{Edns, Malformed, Message, Question, Record, flag};
 pub use name::Name;
+pub use rdata::hex;

@@ -127,7 +127,8 @@ fn number(data: &[u8]) -> u32 {
     data.iter().fold(0, |n, b| n << 8 | u32::from(*b))
 }
 
-fn hex(data: &[u8]) -> String {
+/// Octets as hexadecimal digits, in lower case.
+pub fn hex(data: &[u8]) -> String {
     data.iter().fold(String::new(), |mut out, b| {
         let _ = write!(out, "{b:02x}");
         out

@@ -14,7 +14,8 @@ pub fn all(drafts: &mut [Draft]) -> Vec<ConfigError> {
             continue;
         }
         let reaches = |name: &Name| reaches(drafts, i, name);
-        let around = Around { links: drafts[i].built.chain.links(), sites: sites(&drafts[i]), reaches: &reaches };
+        let around =
+            Around { links: drafts[i].built.chain.links().collect(), sites: sites(&drafts[i]), reaches: &reaches };
         found.extend(advice.into_iter().filter_map(|advice| advice(&around)));
     }
     found

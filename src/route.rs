@@ -182,7 +182,7 @@ impl Zone {
 impl Route {
     /// The block has no plugins: its names are refused, whatever its filters say.
     fn is_empty(&self) -> bool {
-        self.block.chain.links().is_empty()
+        self.block.chain.links().len() == 0
     }
 
     /// Whether the block's filters are all true. What it knows about the query is what is known from now on, even if another
@@ -202,7 +202,7 @@ impl Route {
     /// Takes a query as far as it goes without waiting through the plugins below `directive`.
     fn begin_below(&self, q: &mut Query, directive: &'static str) -> Begun {
         let chain = &self.block.chain;
-        let Some(at) = chain.links().iter().position(|link| link.name == directive) else { return Begun::Done };
+        let Some(at) = chain.links().position(|link| link.name == directive) else { return Begun::Done };
         let run = chain.run_below(q, at);
         self.begun(q, run)
     }

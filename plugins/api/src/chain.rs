@@ -14,15 +14,24 @@ const MAX_TURNS: u8 = 64;
 
 /// The plugins of one server block, in the order of the table.
 pub struct Chain {
-    links: Box<[Link]>,
-    /// For each place, and the one below all: the first plugin from there on down that sees queries.
-    down: Box<[usize]>,
-    /// For each place, and the one below all: the place below the first plugin above it that sees replies; 0 where there is none.
-    up: Box<[usize]>,
+    places: Box<[Place]>,
+    /// The first plugin that sees queries.
+    top: usize,
+    /// As [`Place::up`], for replies from below all plugins.
+    bottom: usize,
     panics: Panics,
 }
 
-/// A plugin in its place.
+/// A plugin, and where queries go from it.
+struct Place {
+    link: Link,
+    /// The first plugin below that sees queries; where there is none, the place below all.
+    down: usize,
+    /// The place below the first plugin above that sees replies; 0 where there is none.
+    up: usize,
+}
+
+/// A plugin and where it comes from.
 pub struct Link {
     /// The directive that made it.
     pub name: &'static str,
@@ -58,20 +67,21 @@ impl Chain {
         let end = ways.len();
         let down = |from: usize| (from..end).find(|&at| ways[at] != Ways::Up).unwrap_or(end);
         let up = |from: usize| (0..from).rev().find(|&at| ways[at] != Ways::Down).map_or(0, |at| at + 1);
-        let (down, up) = ((0..=end).map(down).collect(), (0..=end).map(up).collect());
-        Chain { links: links.into(), down, up, panics }
+        let place = |(at, link)| Place { link, down: down(at + 1), up: up(at) };
+        let places = links.into_iter().enumerate().map(place).collect();
+        Chain { places, top: down(0), bottom: up(end), panics }
     }
 
     /// Takes a query as far as it goes without waiting.
     pub fn run(&self, q: &mut Query) -> Run {
-        self.guard(q, |q| self.down(q, 0))
+        self.guard(q, |q| self.down(q, self.top))
     }
 
     /// Takes a query as far as it goes without waiting through the plugins below plugin `at`; its reply goes up to that one and no
     /// further, also from [`Chain::finish`].
     pub fn run_below(&self, q: &mut Query, at: usize) -> Run {
         q.floor = at + 1;
-        self.guard(q, |q| self.down(q, at + 1))
+        self.guard(q, |q| self.down(q, self.places[at].down))
     }
 
     /// Takes a query that stopped at plugin `at` to its end; never returns [`Run::Wait`].
@@ -82,8 +92,8 @@ impl Chain {
                 Err(Panicked) => return panicked(q),
             };
             let run = self.guard(q, |q| match waited {
-                Ok(Step::Next) => self.down(q, at + 1),
-                Ok(Step::Done) => self.up(q, at),
+                Ok(Step::Next) => self.down(q, self.places[at].down),
+                Ok(Step::Done) => self.up(q, self.places[at].up),
                 Ok(Step::Wait) => Run::Wait(at),
                 Err(e) => self.failed(q, at, e),
             });
@@ -95,16 +105,16 @@ impl Chain {
     }
 
     /// The plugins with the names of their directives.
-    pub fn links(&self) -> &[Link] {
-        &self.links
+    pub fn links(&self) -> impl ExactSizeIterator<Item = &Link> {
+        self.places.iter().map(|place| &place.link)
     }
 
-    fn down(&self, q: &mut Query, from: usize) -> Run {
-        let mut at = self.down[from];
-        while let Some(link) = self.links.get(at) {
-            match link.plugin.query(q) {
-                Ok(Step::Next) => at = self.down[at + 1],
-                Ok(Step::Done) => return self.up(q, at),
+    /// Takes a query to plugin `at` and on down.
+    fn down(&self, q: &mut Query, mut at: usize) -> Run {
+        while let Some(place) = self.places.get(at) {
+            match place.link.plugin.query(q) {
+                Ok(Step::Next) => at = place.down,
+                Ok(Step::Done) => return self.up(q, place.up),
                 Ok(Step::Wait) => return Run::Wait(at),
                 Err(e) => return self.failed(q, at, e),
             }
@@ -112,17 +122,18 @@ impl Chain {
         self.nobody_answers(q)
     }
 
-    fn up(&self, q: &mut Query, from: usize) -> Run {
-        let mut below = self.up[from];
+    /// Takes a reply to the plugin above place `below` and on up.
+    fn up(&self, q: &mut Query, mut below: usize) -> Run {
         while below > q.floor {
             let at = below - 1;
-            match self.links[at].plugin.reply(q) {
+            let place = &self.places[at];
+            match place.link.plugin.reply(q) {
                 Ok(Step::Done) => (),
                 Ok(Step::Next) => return self.again(q, at),
                 Ok(Step::Wait) => return Run::Wait(at),
                 Err(e) => q.reply.fail(e),
             }
-            below = self.up[at];
+            below = place.up;
         }
         Run::Done
     }
@@ -132,28 +143,32 @@ impl Chain {
     fn again(&self, q: &mut Query, at: usize) -> Run {
         q.turns += 1;
         match q.turns {
-            0..=MAX_TURNS => self.down(q, at + 1),
-            _ => self.failed(q, at, Error::msg(format!("plugin/{}: asked again too often", self.links[at].name))),
+            0..=MAX_TURNS => self.down(q, self.places[at].down),
+            _ => {
+                let name = self.places[at].link.name;
+                self.failed(q, at, Error::msg(format!("plugin/{name}: asked again too often")))
+            }
         }
     }
 
     #[cold]
     fn failed(&self, q: &mut Query, at: usize, e: Error) -> Run {
         q.reply.fail(e);
-        self.up(q, at)
+        self.up(q, self.places[at].up)
     }
 
     /// The end of the chain without an answer.
     #[cold]
     fn nobody_answers(&self, q: &mut Query) -> Run {
-        match self.links.last().map(|last| last.plugin.unanswered(q)) {
-            Some(Some(rcode)) => q.reply.bare(rcode),
-            _ => {
-                let last = self.links.last().map_or("", |l| l.name);
+        let last = self.places.last().map(|place| &place.link);
+        match last.and_then(|last| last.plugin.unanswered(q)) {
+            Some(rcode) => q.reply.bare(rcode),
+            None => {
+                let last = last.map_or("", |last| last.name);
                 q.reply.fail(Error::msg(format!("plugin/{last}: no next plugin found")));
             }
         }
-        self.up(q, self.links.len())
+        self.up(q, self.bottom)
     }
 
     /// Runs a part of the way, and answers SERVFAIL where a plugin panics in it.
@@ -165,7 +180,7 @@ impl Chain {
     }
 
     async fn wait(&self, q: &mut Query, at: usize) -> Result<Result<Step>, Panicked> {
-        let mut waiting = pin!(self.links[at].plugin.wait(q));
+        let mut waiting = pin!(self.places[at].link.plugin.wait(q));
         let poll = |cx: &mut Context<'_>| match self.panics {
             Panics::End => waiting.as_mut().poll(cx).map(Ok),
             Panics::Catch => match catch_unwind(AssertUnwindSafe(|| waiting.as_mut().poll(cx))) {

@@ -78,7 +78,7 @@ pub type Filter = Box<dyn Fn(&mut Query) -> Result<bool> + Send + Sync>;
 /// What surrounds a directive once everything is set up.
 pub struct Around<'a> {
     /// The plugins of its block.
-    pub links: &'a [Link],
+    pub links: Vec<&'a Link>,
     /// Where queries for its block come in.
     pub sites: &'a [Site],
     /// Whether a query for a name comes to its block where it comes in at one of these places.

@@ -41,7 +41,7 @@ async fn a_reload_keeps_the_cluster_while_what_is_read_stays_the_same() {
         let mut q = query("web.shop.svc.cluster.local A");
         let chain = Chain::new(links, Panics::End);
         assert_eq!(chain.run(&mut q), Run::Done);
-        q.reply.rcode() == Some(Rcode::NOERROR) && chain.links()[0].plugin.ready()
+        q.reply.rcode() == Some(Rcode::NOERROR) && chain.links().all(|link| link.plugin.ready())
     };
     let before = links(&PLUGIN, &lines(""), &first).unwrap();
     begin(&first).await;

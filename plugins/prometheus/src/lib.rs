@@ -58,8 +58,8 @@ impl Prometheus {
     /// The plugin that follows in the chain: the label `plugin` of all replies that are written below (CoreDNS behaviour).
     fn below(&self) -> &'static str {
         self.below.get_or_init(|| {
-            let links = self.chain.get().map_or(&[][..], |chain| chain.links());
-            links.iter().skip_while(|link| link.name != PLUGIN.name).nth(1).map_or("", |link| link.name)
+            let links = self.chain.get().into_iter().flat_map(|chain| chain.links());
+            links.skip_while(|link| link.name != PLUGIN.name).nth(1).map_or("", |link| link.name)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Outside;
 use crate::zones::Zones;
-use api::corefile::{ConfigError, Cursor, value};
+use api::corefile::{ConfigError, Cursor};
 use api::gotext::parse_int;
 use api::services::{Endpoints, External, ExternalWanted, Live, Transfer};
 use api::{Fallthrough, Name, Setup};
@@ -19,13 +19,12 @@ struct Properties {
 /// Adds the plugin, and looks whether there is a cluster that it can tell of.
 pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     let mut c = setup.cursor();
-    let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
     let mut zones = Vec::new();
     let (apex, fallthrough) = (DEFAULT_APEX.to_owned(), Fallthrough::default());
     let mut properties = Properties { apex, ttl: DEFAULT_TTL, endpoints: Endpoints::Hidden, fallthrough };
     // Of zones the last line counts.
     while c.next() {
-        zones = value::zones_or(&c.remaining_args(), block.iter().map(String::as_str));
+        zones = setup.names_or(&c.remaining_args());
         while c.next_block() {
             properties.read(&mut c)?;
         }
@@ -35,7 +34,7 @@ pub fn setup(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
     setup.check(move |_| offered.first().map(drop).ok_or(mistake));
     setup.shared::<ExternalWanted>().set();
     let Properties { ttl, endpoints, fallthrough, .. } = properties;
-    if let Some(zones) = Zones::new(&zones, apex_name(&properties.apex).as_ref()) {
+    if let Some(zones) = Zones::new(zones, apex_name(&properties.apex).as_ref()) {
         let plugin = Arc::new(Outside { zones, ttl, endpoints, fallthrough, cluster });
         setup.offer::<Arc<dyn Live>>(plugin.clone());
         setup.offer::<Arc<dyn Transfer>>(plugin.clone());

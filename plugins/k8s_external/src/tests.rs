@@ -61,8 +61,8 @@ fn outside(apex: &str, fallthrough: Fallthrough) -> Outside {
         (Block::new(String::new(), Vec::new()), api::test::world(Clock::system(), Carry::default()));
     let mut setup = Setup::new("cluster", &[], &mut block, &world);
     setup.offer::<Arc<dyn External>>(Arc::new(Cluster));
-    let zones = ["example.", "192.in-addr.arpa."].map(str::to_owned);
-    let zones = Zones::new(&zones, Name::from_text(apex).unwrap().as_ref()).unwrap();
+    let zones = ["example.", "192.in-addr.arpa."].map(|text| Name::from_text(text).unwrap());
+    let zones = Zones::new(zones.to_vec(), Name::from_text(apex).unwrap().as_ref()).unwrap();
     Outside { zones, ttl: 60, endpoints: Endpoints::Hidden, fallthrough, cluster: setup.offered() }
 }
 

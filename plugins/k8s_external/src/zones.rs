@@ -39,18 +39,17 @@ pub enum Place {
 }
 
 impl Zones {
-    /// Zones as the Corefile has them, with name servers below `apex`; `None` where there is none. What cannot be a zone is left
-    /// out.
-    pub fn new(texts: &[String], apex: NameRef<'_>) -> Option<Zones> {
+    /// The zones called `names`, in lower case, with name servers below `apex`; `None` where there is none. One whose name leaves no
+    /// room for that is left out.
+    pub fn new(names: Vec<Name>, apex: NameRef<'_>) -> Option<Zones> {
         let apex = apex.as_bytes().split_last().map_or(&[][..], |(_, labels)| labels);
         let (server, mailbox) = ([b"\x03ns1", apex].concat(), [b"\x0ahostmaster", apex].concat());
-        let names = texts.iter().filter_map(|text| Name::from_text(text).ok()).map(|name| name.to_lower());
         let zone = |name: Name| {
             let under = |labels| Name::join(labels, name.as_ref());
             let (server, mailbox, apex) = (under(&server)?, under(&mailbox)?, under(apex)?.to_lower());
             Some(Zone { name, server, mailbox, apex })
         };
-        let mut all: Vec<Zone> = names.filter_map(zone).collect();
+        let mut all: Vec<Zone> = names.into_iter().filter_map(zone).collect();
         let primary = all.first()?.name.clone();
         all.sort_by_key(|zone| std::cmp::Reverse(zone.name.as_bytes().len()));
         Some(Zones { all, primary, server: server.into(), mailbox: mailbox.into() })
@@ -101,7 +100,7 @@ mod tests {
 
     #[test]
     fn names_have_a_place_in_the_longest_zone() {
-        let texts = ["example.", "sub.example.", "10.in-addr.arpa."].map(str::to_owned);
+        let names = ["example.", "sub.example.", "10.in-addr.arpa."].map(|text| Name::from_text(text).unwrap());
         for (apex, name, want) in [
             ("dns", "example", Some(("example.", Place::Apex))),
             ("dns", "sub.example", Some(("sub.example.", Place::Apex))),
@@ -118,7 +117,7 @@ mod tests {
             ("dns", "1.10.in-addr.arpa", Some(("10.in-addr.arpa.", Place::Service))),
             ("dns", "org", None),
         ] {
-            let zones = Zones::new(&texts, Name::from_text(apex).unwrap().as_ref()).unwrap();
+            let zones = Zones::new(names.to_vec(), Name::from_text(apex).unwrap().as_ref()).unwrap();
             let name = Name::from_text(name).unwrap();
             let found = zones.find(name.as_ref());
             let found = found.map(|(zone, offset)| (zone.name.to_string(), zones.place(name.as_ref(), offset)));
@@ -129,12 +128,14 @@ mod tests {
 
     #[test]
     fn names_of_name_servers_keep_the_letters_of_the_apex() {
-        let zones = Zones::new(&["Example.".into()], Name::from_text("EXT").unwrap().as_ref()).unwrap();
-        let (zone, _) = zones.find(Name::from_text("example").unwrap().as_ref()).unwrap();
+        let example = Name::from_text("example").unwrap();
+        let zones = Zones::new(vec![example.clone()], Name::from_text("EXT").unwrap().as_ref()).unwrap();
+        let (zone, _) = zones.find(example.as_ref()).unwrap();
         assert_eq!(
             (zone.server.to_string(), zone.mailbox.to_string()),
             ("ns1.EXT.example.".into(), "hostmaster.EXT.example.".into())
         );
-        assert!(Zones::new(&["a..b".into()], NameRef::ROOT).is_none());
+        let long = Name::from_text(&"a.".repeat(124)).unwrap();
+        assert!(Zones::new(vec![long], NameRef::ROOT).is_none());
     }
 }

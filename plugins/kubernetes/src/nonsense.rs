@@ -10,6 +10,7 @@ use crate::selector::Selector;
 use crate::setup::{Pods, Rules};
 use crate::watch::{Record, Target};
 use crate::zones::Zones;
+use api::corefile::value;
 use api::test::query;
 use api::{Plugin, Section, Step};
 use serde_json::{Value, json};
@@ -178,8 +179,8 @@ fn config() -> Config {
 }
 
 fn kubernetes(cluster: Cluster) -> Kubernetes {
-    let mut zones = Zones::new(&["cluster.local.", "set.local.", "in-addr.arpa."].map(str::to_owned)).unwrap();
-    zones.set_multicluster(&["set.local.".into()]);
+    let mut zones = Zones::new(&value::names(&["cluster.local", "set.local", "in-addr.arpa"])).unwrap();
+    zones.set_multicluster(&value::names(&["set.local"]));
     let (namespaces, local, search) = (Vec::new(), Vec::new(), Vec::new());
     let rules = Rules { ttl: 5, pods: Pods::Verified, zonal: false, ignore_empty: false, namespaces, local, search };
     Kubernetes { zones, rules, cluster: Arc::new(cluster) }

@@ -7,7 +7,7 @@ use crate::Kubernetes;
 use crate::cluster::{self, Cluster};
 use crate::transfer::Copies;
 use crate::zones::Zones;
-use api::corefile::{ConfigError, Cursor, value};
+use api::corefile::{ConfigError, Cursor};
 use api::inputs::fingerprint;
 use api::services::{External, Live, Metadata, SearchPath, Transfer};
 use api::setup::Purpose;
@@ -97,19 +97,18 @@ pub fn set_up(setup: &mut Setup<'_>) -> Result<(), ConfigError> {
 
 /// Reads the one line with its block.
 fn stanza<'a>(setup: &Setup<'_>, c: &mut Cursor<'a>) -> Result<(Zones, Properties<'a>), ConfigError> {
-    let arguments = c.remaining_args();
-    let block: Vec<String> = setup.zones().iter().map(ToString::to_string).collect();
-    let texts = value::zones_or(&arguments, block.iter().map(String::as_str));
-    let mut zones = Zones::new(&texts).ok_or_else(|| c.bare("non-reverse zone name must be used"))?;
+    let names = setup.names_or(&c.remaining_args());
+    let mut zones = Zones::new(&names).ok_or_else(|| c.bare("non-reverse zone name must be used"))?;
     let mut properties = Properties::default();
     while c.next_block() {
         properties.read(setup, c)?;
     }
     properties.check(c)?;
-    if let Some(other) = properties.multicluster.iter().find(|zone| !texts.contains(zone)) {
+    if let Some(other) = properties.multicluster.iter().find(|zone| !names.contains(zone)) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         return Err(c.err(format!(
             "is not authoritative for the multicluster zone {other} (authoritative zones: [{}])",
-            texts.join(" ")
+            names.join(" ")
         )));
     }
     zones.set_multicluster(&properties.multicluster);

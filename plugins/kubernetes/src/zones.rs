@@ -26,11 +26,10 @@ pub struct Zone {
 }
 
 impl Zones {
-    /// Zones as the Corefile has them; `None` where all are reverse zones (spec 1.2) or none is a name.
-    pub fn new(texts: &[String]) -> Option<Zones> {
-        let names = names(texts);
+    /// The zones called `names`, in lower case; `None` where all are reverse zones (spec 1.2).
+    pub fn new(names: &[Name]) -> Option<Zones> {
         let primary = names.iter().find(|name| !is_reverse(name.as_ref()))?.clone();
-        let mut all: Vec<Zone> = names.into_iter().map(Zone::new).collect();
+        let mut all: Vec<Zone> = names.iter().cloned().map(Zone::new).collect();
         all.sort_by_key(|zone| std::cmp::Reverse(zone.name.as_bytes().len()));
         Some(Zones { all, primary })
     }
@@ -40,10 +39,9 @@ impl Zones {
         self.all.iter().find_map(|zone| Some((zone, name.below(zone.name.as_ref())?)))
     }
 
-    /// Makes those of the zones that `texts` names multicluster zones.
-    pub fn set_multicluster(&mut self, texts: &[String]) {
-        let multicluster = names(texts);
-        self.all.iter_mut().for_each(|zone| zone.multicluster = multicluster.contains(&zone.name));
+    /// Makes those of the zones that are called `names` multicluster zones.
+    pub fn set_multicluster(&mut self, names: &[Name]) {
+        self.all.iter_mut().for_each(|zone| zone.multicluster = names.contains(&zone.name));
     }
 
     /// Lets names fall through.
@@ -66,11 +64,6 @@ impl Zone {
         let (mangled, fallthrough) = (mangled(&name), Fallthrough::default());
         Zone { mangled, multicluster: false, name_servers, has_reverse_names, fallthrough, name }
     }
-}
-
-/// Texts as lower-case names, those that are names.
-fn names(texts: &[String]) -> Vec<Name> {
-    texts.iter().filter_map(|t| Name::from_text(t).ok()).map(|n| n.to_lower()).collect()
 }
 
 /// What a server is called that no service stands for, in front of the zone.
@@ -100,9 +93,10 @@ fn mangled(zone: &Name) -> Option<Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::corefile::value;
 
     fn zones(texts: &[&str]) -> Option<Zones> {
-        Zones::new(&texts.iter().map(|&t| t.to_owned()).collect::<Vec<_>>())
+        Zones::new(&value::names(texts))
     }
 
     #[test]

@@ -19,14 +19,6 @@ pub fn names(arguments: &[&str]) -> Vec<Name> {
     zones.filter_map(|zone| Name::from_text(&zone).ok()).map(|name| name.to_lower()).collect()
 }
 
-/// The zones of all `arguments`, or those of the server block where there are no arguments.
-pub fn zones_or<'a>(arguments: &[&str], block: impl Iterator<Item = &'a str>) -> Vec<String> {
-    match arguments {
-        [] => block.map(str::to_owned).collect(),
-        _ => arguments.iter().flat_map(|a| zones(a)).collect(),
-    }
-}
-
 /// Why a text is no `ZONE[:PORT]`; shown in CoreDNS's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ZoneError {

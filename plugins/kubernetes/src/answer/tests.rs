@@ -3,6 +3,7 @@ use crate::cluster::Cluster;
 use crate::index::{Index, Kind, Options, Writer};
 use crate::setup::{Pods, Rules};
 use crate::zones::Zones;
+use api::corefile::value;
 use api::services::{Endpoints, External, ExternalAnswer, ExternalName, Live};
 use api::test::{query, text};
 use api::{Fallthrough, Plugin, Rcode, Step};
@@ -39,13 +40,12 @@ fn kubernetes_with(fallthrough: Fallthrough, more: impl FnOnce(&mut Writer)) -> 
     more(&mut writer);
     writer.end_list(Kind::Service, 1);
     let imports = imports(index.clone());
-    let zones = ["cluster.local.", "set.local.", "in-addr.arpa."].map(str::to_owned);
     let (namespaces, local, search) = (Vec::new(), Vec::new(), Vec::new());
     let (ttl, pods, zonal, ignore_empty) = (5, Pods::Insecure, true, false);
     let rules = Rules { ttl, pods, zonal, ignore_empty, namespaces, local, search };
     let cluster = Arc::new(Cluster { index, imports: Some(imports) });
-    let mut zones = Zones::new(&zones).unwrap();
-    zones.set_multicluster(&["set.local.".into()]);
+    let mut zones = Zones::new(&value::names(&["cluster.local", "set.local", "in-addr.arpa"])).unwrap();
+    zones.set_multicluster(&value::names(&["set.local"]));
     zones.set_fallthrough(&fallthrough);
     Kubernetes { zones, rules, cluster }
 }

@@ -7,11 +7,10 @@ use crate::index::{KeptLabels, Kind, Options};
 use crate::metadata::CLIENT_LABEL;
 use crate::selector::Selector;
 use crate::watch::RESYNC;
-use api::Fallthrough;
-use api::Setup;
 use api::corefile::{ConfigError, Cursor, value};
 use api::gotext::{GoDuration, parse_int, quote};
 use api::services::ExternalWanted;
+use api::{Fallthrough, Name, Setup};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,7 +25,7 @@ pub struct Properties<'a> {
     pub fallthrough: Fallthrough,
     pub startup_timeout: Duration,
     /// Zones of services that other clusters export.
-    pub multicluster: Vec<String>,
+    pub multicluster: Vec<Name>,
     /// The property that says where the cluster is read from.
     pub source_at: Option<Cursor<'a>>,
     endpoint: Option<String>,
@@ -106,7 +105,7 @@ impl<'a> Properties<'a> {
             "ignore" => self.ignore(c),
             "startup_timeout" => self.startup_timeout(c),
             "multicluster" => {
-                self.multicluster = value::zones_or(&c.remaining_args(), std::iter::empty());
+                self.multicluster = value::names(&c.remaining_args());
                 Ok(())
             }
             "zonal" => flag(c).map(|()| self.zonal = true),

@@ -2,7 +2,7 @@
 
 use crate::https;
 use crate::message;
-use crate::pool::{Idle, Permit};
+use crate::pool::{Permit, Seat};
 use crate::stream::Answer;
 use crate::upstream::{Fault, Proto, Upstream};
 use api::{Error, Query, Rcode};
@@ -25,8 +25,7 @@ pub struct Flight<'a> {
     pub misled: Option<Rcode>,
     /// When it was sent first.
     pub begun: Instant,
-    permit: Permit<'a>,
-    way: Way,
+    way: Way<'a>,
 }
 
 /// How a query is sent.
@@ -41,13 +40,13 @@ pub struct Form {
 }
 
 /// How a query goes.
-enum Way {
+enum Way<'a> {
     /// In datagrams, which may be lost.
-    Socket(Idle),
+    Socket(Seat<'a>),
     /// Over a stream, which sees to it itself.
-    Stream(Box<Answer>),
+    Stream { answer: Box<Answer>, _permit: Permit<'a> },
     /// Over HTTPS.
-    Https(https::Answer),
+    Https { answer: https::Answer, _permit: Permit<'a> },
 }
 
 thread_local! {
@@ -56,8 +55,8 @@ thread_local! {
 
 impl<'a> Flight<'a> {
     /// A query that goes over a socket; it is not sent yet.
-    pub fn over_socket(upstream: &'a Upstream, permit: Permit<'a>, idle: Idle, form: Form, now: Instant) -> Flight<'a> {
-        Flight::new(upstream, permit, (Way::Socket(idle), 0), form, now)
+    pub fn over_socket(upstream: &'a Upstream, seat: Seat<'a>, form: Form, now: Instant) -> Flight<'a> {
+        Flight::new(upstream, (Way::Socket(seat), 0), form, now)
     }
 
     /// A query that was given to a stream, from where its answer comes.
@@ -68,7 +67,7 @@ impl<'a> Flight<'a> {
         form: Form,
         now: Instant,
     ) -> Flight<'a> {
-        Flight::new(upstream, permit, (Way::Stream(Box::new(answer)), 1), form, now)
+        Flight::new(upstream, (Way::Stream { answer: Box::new(answer), _permit: permit }, 1), form, now)
     }
 
     /// A query that was given to a connection for HTTPS.
@@ -79,18 +78,12 @@ impl<'a> Flight<'a> {
         form: Form,
         now: Instant,
     ) -> Flight<'a> {
-        Flight::new(upstream, permit, (Way::Https(answer), 1), form, now)
+        Flight::new(upstream, (Way::Https { answer, _permit: permit }, 1), form, now)
     }
 
     /// A query that was `sent` so often.
-    fn new(
-        upstream: &'a Upstream,
-        permit: Permit<'a>,
-        (way, sent): (Way, u32),
-        form: Form,
-        now: Instant,
-    ) -> Flight<'a> {
-        Flight { upstream, form, sent, heard: false, misled: None, begun: now, permit, way }
+    fn new(upstream: &'a Upstream, (way, sent): (Way<'a>, u32), form: Form, now: Instant) -> Flight<'a> {
+        Flight { upstream, form, sent, heard: false, misled: None, begun: now, way }
     }
 
     /// Sends the query, once more where it may have been lost.
@@ -98,11 +91,11 @@ impl<'a> Flight<'a> {
     /// # Errors
     /// It cannot be sent.
     pub fn send(&mut self, q: &Query) -> Result<(), Fault> {
-        let Way::Socket(idle) = &self.way else { return Ok(()) };
+        let Way::Socket(seat) = &self.way else { return Ok(()) };
         self.sent += 1;
         OUT.with_borrow_mut(|out| {
             message::write_query(q, self.form.id, self.form.plain, out);
-            idle.socket.send(out)
+            seat.socket().send(out)
         })
     }
 
@@ -114,17 +107,17 @@ impl<'a> Flight<'a> {
     /// The next message, or why there will be none.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
         match &mut self.way {
-            Way::Socket(idle) => idle.socket.poll_receive(cx),
-            Way::Stream(answer) => Pin::new(&mut **answer).poll(cx),
-            Way::Https(answer) => Pin::new(answer).poll(cx),
+            Way::Socket(seat) => seat.poll_receive(cx),
+            Way::Stream { answer, .. } => Pin::new(&mut **answer).poll(cx),
+            Way::Https { answer, .. } => Pin::new(answer).poll(cx),
         }
     }
 
     /// Waits on, as what has come is no reply to it; `false` where nothing more can come.
     pub fn wait_on(&mut self) -> bool {
         self.heard = true;
-        if let Way::Socket(idle) = &self.way {
-            idle.socket.look_again();
+        if let Way::Socket(seat) = &self.way {
+            seat.socket().look_again();
         }
         self.is_datagram()
     }
@@ -136,8 +129,8 @@ impl<'a> Flight<'a> {
 
     /// Its reply has come: the socket is free for another query.
     pub fn answered(self, now: Instant) {
-        if let Way::Socket(idle) = self.way {
-            self.permit.give_back(idle, now);
+        if let Way::Socket(seat) = self.way {
+            seat.answered(now);
         }
     }
 
@@ -149,9 +142,9 @@ impl<'a> Flight<'a> {
     /// What the end of the wait for its reply is called.
     pub fn timed_out(&self) -> Error {
         match &self.way {
-            Way::Socket(idle) => idle.socket.timed_out(),
-            Way::Stream(answer) => answer.timed_out(),
-            Way::Https(answer) => answer.timed_out(),
+            Way::Socket(seat) => seat.socket().timed_out(),
+            Way::Stream { answer, .. } => answer.timed_out(),
+            Way::Https { answer, .. } => answer.timed_out(),
         }
     }
 }

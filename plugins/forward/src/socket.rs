@@ -1,49 +1,108 @@
 //! A UDP socket of an upstream: connected, so that it takes datagrams from the upstream's address and port only, on a port that
 //! the system chooses by chance.
+//!
+//! Queries that are sent in the same moment may share one, each with a seat of its own, by its ID. One of them, the reader, is woken by
+//! the system and reads for all: what the system has to do to watch sockets, and the runtime to wake those who wait at them, is
+//! done once for all of them and not for each.
 
+use crate::message::Verdict;
+use crate::metrics;
 use crate::upstream::Fault;
-use api::wire::MAX_MESSAGE;
+use api::wire::{self, MAX_MESSAGE};
 use api::{Error, os_words};
-use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
+use smallvec::SmallVec;
 use socket2::{Domain, Type};
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A socket that one query at a time is asked over.
+/// Messages that one query may have unread, while others are read for: what comes then is ignored.
+const MAX_UNREAD: usize = 4;
+/// Messages that are kept for their memory, and the octets that those may have.
+const MAX_SPARE: usize = 64;
+const SPARE: usize = 4096;
+
+/// A socket that queries are asked over.
 #[derive(Debug)]
 pub struct Socket {
     /// Watched for what arrives and for errors only: the system would tell of each message that has left, too.
     io: AsyncFd<socket2::Socket>,
     remote: SocketAddr,
+    opened: Instant,
+    metrics: Arc<metrics::Upstream>,
+    /// Locked by nobody but the thread of its runtime.
+    seats: Mutex<Seats>,
+}
+
+/// The queries that are asked over a socket at the moment.
+#[derive(Debug, Default)]
+struct Seats {
+    taken: Vec<Seat>,
+    /// The ID of the seat whose query reads for all: the runtime wakes it when something arrives.
+    reader: Option<u16>,
     /// More may have arrived with the last datagram, and is not told of.
-    more: AtomicBool,
+    more: bool,
+    /// What the system says of the socket, which is of no use then.
+    failure: Option<String>,
+    /// A query was given up, or the socket has failed: it takes no others, for late replies may come.
+    spoilt: bool,
+    /// Queries so far.
+    exchanges: u32,
+}
+
+#[derive(Debug)]
+struct Seat {
+    id: u16,
+    /// Who waits, while somebody else reads.
+    waker: Option<Waker>,
+    /// Messages for it that are not read yet.
+    unread: SmallVec<[Vec<u8>; 1]>,
 }
 
 thread_local! {
-    /// The memory of a message that is needed no longer, with room for any other; or none.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Memory that datagrams are read into.
+    static IN: RefCell<Box<[u8]>> = RefCell::new([0; MAX_MESSAGE].into());
+    /// Messages that are needed no longer: the next ones get their memory.
+    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Takes back a message that is needed no longer: the next one gets its memory.
-pub fn recycle(message: Vec<u8>) {
-    if message.capacity() >= MAX_MESSAGE {
-        SPARE.set(message);
+/// Takes back a message that is needed no longer.
+pub fn recycle(mut message: Vec<u8>) {
+    if message.capacity() <= SPARE {
+        message.clear();
+        SPARES.with_borrow_mut(|spares| {
+            if spares.len() < MAX_SPARE {
+                spares.push(message);
+            }
+        });
     }
 }
 
+/// A message of its own with these octets.
+fn message(octets: &[u8]) -> Vec<u8> {
+    let mut message = SPARES.with_borrow_mut(Vec::pop).unwrap_or_default();
+    message.extend_from_slice(octets);
+    message
+}
+
 impl Socket {
-    /// A socket to `remote`, from the address `source` if there is one.
+    /// A socket to `remote`, from the address `source` if there is one, at the time `now`.
     ///
     /// # Errors
     /// The system's.
-    pub fn open(remote: SocketAddr, source: Option<IpAddr>) -> io::Result<Box<Socket>> {
+    pub fn open(
+        remote: SocketAddr,
+        source: Option<IpAddr>,
+        metrics: &Arc<metrics::Upstream>,
+        now: Instant,
+    ) -> io::Result<Arc<Socket>> {
         let socket = socket2::Socket::new(Domain::for_address(remote), Type::DGRAM.nonblocking(), None)?;
         if let Some(source) = source {
             socket.bind(&SocketAddr::new(source, 0).into())?;
@@ -53,7 +112,40 @@ impl Socket {
         // SAFETY: the socket is open for as long as it lives, and always gives the same descriptor.
         #[expect(unsafe_code, reason = "the runtime's only way to watch a socket for some events only")]
         let io = unsafe { AsyncFd::register_with_interest(socket, told) }?;
-        Ok(Box::new(Socket { io, remote, more: AtomicBool::new(false) }))
+        Ok(Arc::new(Socket { io, remote, opened: now, metrics: metrics.clone(), seats: Mutex::default() }))
+    }
+
+    /// When it was opened.
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A seat for a query with this ID, until [`Socket::leave`]; `false` where there is none: another one has that ID, or no more
+    /// queries are taken.
+    pub fn enter(&self, id: u16) -> bool {
+        let mut seats = self.seats();
+        let free = !seats.spoilt && seats.taken.iter().all(|seat| seat.id != id);
+        if free {
+            seats.exchanges += 1;
+            seats.taken.push(Seat { id, waker: None, unread: SmallVec::new() });
+        }
+        free
+    }
+
+    /// The query with this ID is over; `answered`, or given up. Returns what becomes of the socket.
+    pub fn leave(&self, id: u16, answered: bool) -> Left {
+        let mut seats = self.seats();
+        seats.spoilt |= !answered;
+        seats.remove(id);
+        match (seats.taken.is_empty(), seats.spoilt) {
+            (false, _) => Left::InUse,
+            (true, false) => Left::Free { exchanges: seats.exchanges },
+            (true, true) => Left::Spoilt,
+        }
     }
 
     /// Sends a message. One for which the system has no room is lost, as it may be on its further way.
@@ -71,35 +163,54 @@ impl Socket {
         }
     }
 
-    /// The next datagram; one query at a time waits for it.
+    /// The next message for the query with this ID, which has a seat.
     ///
     /// # Errors
     /// The system's: the upstream's port is closed, for example.
-    pub fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
-        if self.more.load(Relaxed) {
-            self.more.store(false, Relaxed);
-            if let Some(received) = self.read() {
-                return Poll::Ready(received);
-            }
+    pub fn poll_receive(&self, id: u16, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Fault>> {
+        let mut seats = self.seats();
+        let seats = &mut *seats;
+        if let Some(message) = seats.unread(id) {
+            return Poll::Ready(Ok(message));
         }
-        while let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
-            // Before it is read: then what comes from now on is told anew. As a rule that is nothing, and no read has to find that out.
-            ready.map_err(|e| self.fault(&e))?.clear_ready();
-            if let Some(received) = self.read() {
-                return Poll::Ready(received);
-            }
+        if seats.reader.is_some_and(|reader| reader != id) && seats.failure.is_none() {
+            seats.wait(id, cx);
+            return Poll::Pending;
         }
-        // An error leaves nothing to read where a port is closed (ICMP).
-        let told = ready!(self.io.poll_write_ready(cx)).and_then(|_| self.io.get_ref().take_error());
-        match told.and_then(|error| error.map_or(Ok(()), Err)) {
-            Ok(()) => Poll::Pending, // it was an earlier query's, and sending this one has fetched it
-            Err(e) => Poll::Ready(Err(self.fault(&e))),
+        seats.reader = Some(id);
+        if std::mem::take(&mut seats.more) {
+            self.read(seats);
+        }
+        loop {
+            if let Some(message) = seats.unread(id) {
+                return Poll::Ready(Ok(message));
+            }
+            if let Some(failure) = &seats.failure {
+                return Poll::Ready(Err(Fault::Failed(self.error("read", failure))));
+            }
+            match self.io.poll_read_ready(cx) {
+                // Before it is read: then what comes from now on is told anew.
+                Poll::Ready(Ok(mut ready)) => {
+                    ready.clear_ready();
+                    self.read(seats);
+                }
+                Poll::Ready(Err(e)) => seats.fail(&e),
+                Poll::Pending => {
+                    // An error leaves nothing to read where a port is closed (ICMP).
+                    let told = ready!(self.io.poll_write_ready(cx)).and_then(|_| self.io.get_ref().take_error());
+                    match told.and_then(|error| error.map_or(Ok(()), Err)) {
+                        Ok(()) => return Poll::Pending, // it was an earlier query's, and sending this one has fetched it
+                        Err(e) => seats.fail(&e),
+                    }
+                }
+            }
         }
     }
 
-    /// What has been received was of no use: more may have arrived with it, which is looked for before the system tells of anything.
+    /// What was received for the query with this ID was of no use: more may have arrived with it, which is looked for before the
+    /// system tells of anything.
     pub fn look_again(&self) {
-        self.more.store(true, Relaxed);
+        self.seats().more = true;
     }
 
     /// Whether there has been an error: then the next one is not told. The runtime takes one that comes alone for the end of the way
@@ -108,18 +219,22 @@ impl Socket {
         self.io.try_io(Interest::WRITABLE, |_| Ok(())).is_ok()
     }
 
-    /// Reads one datagram, if there is one.
-    fn read(&self) -> Option<Result<Vec<u8>, Fault>> {
-        let mut message = SPARE.take();
-        message.clear();
-        message.reserve(MAX_MESSAGE);
-        match rustix::net::recv(&self.io, spare_capacity(&mut message), RecvFlags::empty()) {
-            Ok(_) => Some(Ok(message)),
-            Err(e) => {
-                recycle(message);
-                (e != Errno::WOULDBLOCK).then(|| Err(self.fault(&e.into())))
+    /// Reads what there is until each query has something. As a rule nothing is left then, and no read has to find that out.
+    fn read(&self, seats: &mut Seats) {
+        let mut missing = seats.taken.iter().filter(|seat| seat.unread.is_empty()).count();
+        IN.with_borrow_mut(|octets| {
+            while missing > 0 {
+                match rustix::net::recv(&self.io, &mut **octets, RecvFlags::empty()) {
+                    Ok((n, _)) => match seats.deliver(&octets[..n]) {
+                        Delivered::First => missing -= 1,
+                        Delivered::More => (),
+                        Delivered::ToNobody => self.metrics.ignored(Verdict::Foreign),
+                    },
+                    Err(Errno::WOULDBLOCK) => return,
+                    Err(e) => return seats.fail(&e.into()),
+                }
             }
-        }
+        });
     }
 
     /// What a time-out while waiting for a reply is called.
@@ -127,14 +242,88 @@ impl Socket {
         self.error("read", "i/o timeout")
     }
 
-    fn fault(&self, e: &io::Error) -> Fault {
-        Fault::Failed(self.error("read", &format!("read: {}", os_words(e))))
-    }
-
     fn error(&self, what: &str, words: &str) -> Error {
         let local = self.io.get_ref().local_addr().ok().and_then(|a| a.as_socket());
         let local = local.map_or_else(String::new, |a| a.to_string());
         Error::msg(format!("{what} udp {local}->{}: {words}", self.remote))
+    }
+}
+
+/// What becomes of a socket when a query leaves its seat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Left {
+    /// Others are asked over it.
+    InUse,
+    /// It may be used for others, after so many.
+    Free {
+        /// Queries so far.
+        exchanges: u32,
+    },
+    /// It is to be closed.
+    Spoilt,
+}
+
+/// To whom a message was delivered.
+enum Delivered {
+    /// To a query that had nothing to read.
+    First,
+    /// To one that had.
+    More,
+    /// It has the ID of none.
+    ToNobody,
+}
+
+impl Seats {
+    fn seat(&mut self, id: u16) -> Option<&mut Seat> {
+        self.taken.iter_mut().find(|seat| seat.id == id)
+    }
+
+    /// The next message that a query has to read.
+    fn unread(&mut self, id: u16) -> Option<Vec<u8>> {
+        let unread = &mut self.seat(id)?.unread;
+        (!unread.is_empty()).then(|| unread.remove(0))
+    }
+
+    /// Lets a query wait for who reads.
+    fn wait(&mut self, id: u16, cx: &Context<'_>) {
+        match self.seat(id) {
+            Some(Seat { waker: Some(waker), .. }) => waker.clone_from(cx.waker()),
+            Some(Seat { waker, .. }) => *waker = Some(cx.waker().clone()),
+            None => (),
+        }
+    }
+
+    /// Delivers a message to the query with its ID. One that is alone gets all that comes: it finds out what it is.
+    fn deliver(&mut self, octets: &[u8]) -> Delivered {
+        let seat = match &mut *self.taken {
+            [seat] => Some(seat),
+            seats => wire::u16_at(octets, 0).ok().and_then(|id| seats.iter_mut().find(|seat| seat.id == id)),
+        };
+        let Some(seat) = seat.filter(|seat| seat.unread.len() < MAX_UNREAD) else { return Delivered::ToNobody };
+        seat.unread.push(message(octets));
+        seat.waker.take().into_iter().for_each(Waker::wake);
+        if seat.unread.len() == 1 { Delivered::First } else { Delivered::More }
+    }
+
+    /// The socket has failed: all who wait are told.
+    fn fail(&mut self, e: &io::Error) {
+        self.failure = Some(format!("read: {}", os_words(e)));
+        self.spoilt = true;
+        self.taken.iter_mut().filter_map(|seat| seat.waker.take()).for_each(Waker::wake);
+    }
+
+    /// Takes a seat away. Where its query was the one that reads, another one becomes that, and is woken: the one that was sent
+    /// last, for it is likely to be here for the longest time.
+    fn remove(&mut self, id: u16) {
+        if let Some(at) = self.taken.iter().position(|seat| seat.id == id) {
+            self.taken.remove(at).unread.into_iter().for_each(recycle);
+        }
+        if self.reader == Some(id) {
+            // Those that are not waiting are about to look, or will be: the first one to do so reads.
+            let next = self.taken.iter_mut().rev().find(|seat| seat.waker.is_some());
+            self.reader = next.as_ref().map(|seat| seat.id);
+            next.and_then(|seat| seat.waker.take()).into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -146,46 +335,114 @@ mod tests {
     use std::time::Duration;
     use tokio::time::timeout;
 
-    async fn received(socket: &Socket) -> Result<Vec<u8>, Fault> {
-        let message = poll_fn(|cx| socket.poll_receive(cx));
+    /// The ID of the query that is asked first.
+    const ID: u16 = 1;
+
+    async fn received(socket: &Socket, id: u16) -> Result<Vec<u8>, Fault> {
+        let message = poll_fn(|cx| socket.poll_receive(id, cx));
         timeout(Duration::from_secs(60), message).await.expect("something comes")
     }
 
-    fn upstream() -> (UdpSocket, Box<Socket>) {
+    /// An upstream, and a socket with queries that have these IDs, of which the first one was sent.
+    fn upstream(ids: &[u16]) -> (UdpSocket, Arc<Socket>) {
         let upstream = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let socket = Socket::open(upstream.local_addr().expect("an address"), None).expect("opened");
+        let metrics = Arc::new(metrics::Upstream::new("upstream"));
+        let address = upstream.local_addr().expect("an address");
+        let socket = Socket::open(address, None, &metrics, api::Clock::manual().now()).expect("opened");
+        ids.iter().for_each(|&id| assert!(socket.enter(id)));
         socket.send(b"query").expect("sent");
         (upstream, socket)
     }
 
+    /// Sends messages to who has sent the query.
+    fn reply(upstream: &UdpSocket, messages: &[&[u8]]) {
+        let (_, client) = upstream.recv_from(&mut [0; 16]).expect("a query");
+        messages.iter().for_each(|message| assert_eq!(upstream.send_to(message, client).expect("sent"), message.len()));
+    }
+
     #[tokio::test]
     async fn datagrams_that_arrive_together_are_all_received() {
-        let (upstream, socket) = upstream();
-        let (_, client) = upstream.recv_from(&mut [0; 16]).expect("a query");
-        for message in [b"one", b"two"] {
-            upstream.send_to(message, client).expect("sent");
-        }
-        assert_eq!(received(&socket).await.expect("a message"), b"one");
+        let (upstream, socket) = upstream(&[ID]);
+        reply(&upstream, &[b"one", b"two"]);
+        assert_eq!(received(&socket, ID).await.expect("a message"), b"one");
         socket.look_again();
-        assert_eq!(received(&socket).await.expect("a message"), b"two");
+        assert_eq!(received(&socket, ID).await.expect("a message"), b"two");
         socket.look_again();
-        let nothing = timeout(Duration::from_millis(20), poll_fn(|cx| socket.poll_receive(cx))).await;
+        let nothing = timeout(Duration::from_millis(20), poll_fn(|cx| socket.poll_receive(ID, cx))).await;
         assert!(nothing.is_err());
-        upstream.send_to(b"three", client).expect("sent");
-        assert_eq!(received(&socket).await.expect("a message"), b"three");
+        socket.send(b"again").expect("sent");
+        reply(&upstream, &[b"three"]);
+        assert_eq!(received(&socket, ID).await.expect("a message"), b"three");
         assert!(!socket.has_failed());
     }
 
     #[tokio::test]
-    async fn a_closed_port_is_told() {
-        let (closed, socket) = upstream();
-        drop(closed);
-        let fault = async {
-            socket.send(b"query").expect("sent");
-            received(&socket).await.expect_err("nobody is there")
+    async fn one_reads_for_all() {
+        let (upstream, socket) = upstream(&[1, 2, 3]);
+        assert!(!socket.enter(2), "it has a seat");
+        let answers = async {
+            let one = async {
+                let message = received(&socket, 1).await.expect("a message");
+                (message, socket.leave(1, true))
+            };
+            let other = async |id| {
+                let message = received(&socket, id).await.expect("a message");
+                (message, socket.leave(id, true))
+            };
+            tokio::join!(one, other(2), other(3))
         };
-        let Fault::Failed(error) = fault.await else { panic!("no code has come") };
-        assert!(error.to_string().ends_with("read: connection refused"), "{error}");
-        assert!(socket.has_failed(), "it is not used again");
+        let replies = async {
+            tokio::task::yield_now().await;
+            reply(&upstream, &[b"\0\x01one", b"\0\x09nobody's"]);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            // The one that has read until now is gone.
+            socket.send(b"again").expect("sent");
+            reply(&upstream, &[b"\0\x03three", b"\0\x02two"]);
+        };
+        let ((one, two, three), ()) = tokio::join!(answers, replies);
+        assert_eq!(one, (b"\0\x01one".to_vec(), Left::InUse));
+        assert_eq!((&*two.0, &*three.0), (&b"\0\x02two"[..], &b"\0\x03three"[..]));
+        assert!([two.1, three.1].contains(&Left::Free { exchanges: 3 }), "{two:?} {three:?}");
+    }
+
+    #[tokio::test]
+    async fn who_is_given_up_leaves_the_reading_to_others() {
+        let (upstream, socket) = upstream(&[1, 2]);
+        let mut reads = Box::pin(received(&socket, 1));
+        let waits = received(&socket, 2);
+        let gives_up = async {
+            assert!(timeout(Duration::from_millis(10), &mut reads).await.is_err());
+            assert_eq!(socket.leave(1, false), Left::InUse);
+            reply(&upstream, &[b"\0\x02two"]);
+        };
+        let (_, two) = tokio::join!(gives_up, waits);
+        assert_eq!(two.expect("a message"), b"\0\x02two");
+        assert!(!socket.enter(3), "late replies may come");
+        assert_eq!(socket.leave(2, true), Left::Spoilt);
+    }
+
+    #[tokio::test]
+    async fn a_query_has_few_messages_unread() {
+        let (upstream, socket) = upstream(&[1, 2]);
+        reply(&upstream, &[&b"\0\x01"[..]; 2 * MAX_UNREAD]);
+        for _ in 0..MAX_UNREAD {
+            received(&socket, 1).await.expect("a message");
+        }
+        socket.look_again();
+        let more = timeout(Duration::from_millis(20), poll_fn(|cx| socket.poll_receive(1, cx))).await;
+        assert!(more.is_err(), "{more:?}");
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_told_to_all() {
+        let (closed, socket) = upstream(&[1, 2]);
+        drop(closed);
+        socket.send(b"query").expect("sent");
+        let faults = tokio::join!(received(&socket, 1), received(&socket, 2));
+        for fault in [faults.0, faults.1] {
+            let Err(Fault::Failed(error)) = fault else { panic!("nobody is there: {fault:?}") };
+            assert!(error.to_string().ends_with("read: connection refused"), "{error}");
+        }
+        assert!(socket.has_failed() && !socket.enter(3), "it is not used again");
     }
 }

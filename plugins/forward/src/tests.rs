@@ -211,12 +211,12 @@ async fn an_upstream_that_stalls_is_not_sent_all_that_comes_in_the_meantime() {
         }
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
-    let (mut packets, mut clients) = (Vec::new(), HashSet::new());
+    let (mut packets, mut questions) = (Vec::new(), HashSet::new());
     while let Ok((packet, client)) = timeout(Duration::ZERO, receive(&socket)).await {
-        clients.insert(client);
+        questions.insert(packet[12..].to_vec());
         packets.push((packet, client));
     }
-    assert!((100..150).contains(&clients.len()), "{} queries were sent", clients.len());
+    assert!((100..150).contains(&questions.len()), "{} queries were sent", questions.len());
     let play = async {
         for (packet, client) in packets {
             socket.send_to(&reply(&packet, 0), client).await.expect("sent");

@@ -8,7 +8,7 @@ use crate::https::Https;
 use crate::message;
 use crate::metrics;
 use crate::pace::Pace;
-use crate::pool::{Idle, Keep, Pool};
+use crate::pool::{Keep, Pool, Seat};
 use crate::random;
 use crate::socket::Socket;
 use crate::stream::Streams;
@@ -261,9 +261,7 @@ impl Upstream {
         let form = Form { id, proto, plain };
         match proto {
             Proto::Udp => {
-                let (permit, idle) = self.pool.permit_and_socket(now).ok_or_else(|| self.full())?;
-                let idle = self.socket(idle, now).map_err(Fault::Failed)?;
-                let mut flight = Flight::over_socket(self, permit, idle, form, now);
+                let mut flight = Flight::over_socket(self, self.seat(id, now)?, form, now);
                 flight.send(q).map(|()| flight)
             }
             Proto::Tcp | Proto::Tls | Proto::Https => {
@@ -286,23 +284,32 @@ impl Upstream {
         failed(format!("too many queries in flight to {}", self.target.label))
     }
 
-    /// The idle socket, or a new one.
-    fn socket(&self, idle: Option<Idle>, now: Instant) -> Result<Idle> {
-        let hit = idle.is_some() || self.pool.has_idle(now);
-        (if hit { &self.metrics.hits } else { &self.metrics.misses })[Proto::Udp as usize].inc();
-        match idle {
-            Some(idle) => Ok(idle),
-            None => Ok(Idle::new(self.open()?, now)),
+    /// A seat for a query with this ID, at one of its sockets.
+    fn seat(&self, id: u16, now: Instant) -> Result<Seat<'_>, Fault> {
+        let open = || {
+            let hit = self.pool.has_idle(now);
+            self.count_connection(hit);
+            self.open(now)
+        };
+        let (seat, opened) = self.pool.seat(id, now, open).ok_or_else(|| self.full())?.map_err(Fault::Failed)?;
+        if !opened {
+            self.count_connection(true);
         }
+        Ok(seat)
+    }
+
+    /// Counts a socket that a query needs; a `hit` where there is one.
+    fn count_connection(&self, hit: bool) {
+        (if hit { &self.metrics.hits } else { &self.metrics.misses })[Proto::Udp as usize].inc();
     }
 
     /// Opens a socket.
     ///
     /// # Errors
     /// In the words of Go's library.
-    pub fn open(&self) -> Result<Box<Socket>> {
+    pub fn open(&self, now: Instant) -> Result<Arc<Socket>> {
         let address = self.address(Proto::Udp)?;
-        Socket::open(address, self.settings.source)
+        Socket::open(address, self.settings.source, &self.metrics, now)
             .map_err(|e| Error::msg(format!("dial udp {address}: connect: {}", os_words(&e))))
     }
 
@@ -319,12 +326,13 @@ impl Upstream {
         let now = self.clock.now();
         match self.proto(proto) {
             Proto::Udp => {
-                let socket = self.open().map_err(Fault::Failed)?;
+                let socket = self.open(now).map_err(Fault::Failed)?;
+                socket.enter(id); // it is this one's alone
                 socket.send(&query)?;
-                let mut message = poll_fn(|cx| socket.poll_receive(cx)).await?;
+                let mut message = poll_fn(|cx| socket.poll_receive(id, cx)).await?;
                 while !message::is_sign_of_life(id, &message) {
                     socket.look_again();
-                    message = poll_fn(|cx| socket.poll_receive(cx)).await?;
+                    message = poll_fn(|cx| socket.poll_receive(id, cx)).await?;
                 }
                 Ok(message)
             }

@@ -4,6 +4,8 @@
 //! and a worker that has little to do is woken twice for each query.
 
 use super::batch::{BATCH, Batch};
+use super::pause::Pause;
+use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -13,8 +15,12 @@ use tokio::io::unix::AsyncFd;
 
 /// How long something is waited for where it cannot be watched.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Datagrams at once from which on there are many, and it is simpler to look for more than to be told.
+/// Datagrams at once from which on there are many, and it is simpler to look for more than to be told; and below which they are few
+/// again.
 const MANY: usize = BATCH / 2;
+const FEW: usize = BATCH / 8;
+/// How long datagrams gather where there are many: more than 100,000 a second, for [`FEW`] come within that time and their answers'.
+const GATHER: Duration = Duration::from_micros(50);
 
 /// A datagram socket that does not block.
 #[derive(Debug)]
@@ -55,20 +61,36 @@ impl AsRawFd for Datagrams {
 /// What arrives at a socket.
 ///
 /// At rest the runtime watches the socket. While many datagrams come, nobody does: a worker looks for more whenever its other work
-/// has had its turn, until there is nothing. For a socket that is watched, the system goes through those who wait for each datagram
+/// has had its turn, until there are few. For a socket that is watched, the system goes through those who wait for each datagram
 /// that has come and each that has left, some 90 ns every time.
+///
+/// Who looks all the time finds small batches, however many datagrams come; but each batch of replies has the clients woken, which
+/// costs as much as two queries. So where a look has left nothing, the next one is a moment later.
 pub struct Arrivals {
     socket: Rc<Datagrams>,
     watched: Watched,
+    /// The timer for that moment, once it was needed; none where the system has none.
+    pause: OnceCell<Option<Pause>>,
 }
 
 enum Watched {
     /// The runtime tells when there is something.
     Runtime(AsyncFd<Rc<Datagrams>>),
     /// There was much the last time: there is more, or will be soon.
-    Nobody,
+    Nobody(Next),
     /// The system cannot watch it at the moment.
     Unable,
+}
+
+/// When a socket that nobody watches is looked at next.
+#[derive(Clone, Copy, PartialEq)]
+enum Next {
+    /// When other work has had its turn: there is more.
+    Now,
+    /// After a pause, which is still to begin: the answers come first.
+    Later,
+    /// When the pause is over.
+    AfterPause,
 }
 
 impl Arrivals {
@@ -78,40 +100,53 @@ impl Arrivals {
     /// The system cannot watch it.
     pub fn at(socket: Rc<Datagrams>) -> io::Result<Arrivals> {
         let watched = Watched::Runtime(watch(socket.clone(), Interest::READABLE)?);
-        Ok(Arrivals { socket, watched })
+        Ok(Arrivals { socket, watched, pause: OnceCell::new() })
     }
 
     /// Waits until it is time for [`Arrivals::receive`]: something has arrived, or a pending error, or may have.
-    pub async fn some(&self) {
-        match &self.watched {
-            Watched::Runtime(socket) => drop(socket.readable().await), // what is amiss, reading finds out
-            Watched::Nobody => tokio::task::yield_now().await,
-            Watched::Unable => tokio::time::sleep(PAUSE).await,
+    pub async fn some(&mut self) {
+        if let Watched::Nobody(next @ Next::Later) = &mut self.watched {
+            let pause = self.pause.get_or_init(timer).as_ref();
+            let begun = pause.is_some_and(|pause| pause.begin(GATHER).is_ok());
+            *next = if begun { Next::AfterPause } else { Next::Now };
+        }
+        match (&self.watched, self.pause.get()) {
+            (Watched::Runtime(socket), _) => drop(socket.readable().await), // what is amiss, reading finds out
+            (Watched::Nobody(Next::AfterPause), Some(Some(pause))) => pause.over().await,
+            (Watched::Nobody(_), _) => tokio::task::yield_now().await,
+            (Watched::Unable, _) => tokio::time::sleep(PAUSE).await,
         }
     }
 
     /// Receives a batch; returns how many datagrams it has. A pending error of the socket (an ICMP message, say) is fetched with this.
     pub fn receive(&mut self, batch: &mut Batch) -> usize {
-        let Watched::Runtime(socket) = &self.watched else {
-            let n = batch.receive(self.socket.as_fd()).unwrap_or(0);
-            if n == 0 {
+        let mut n = 0;
+        match &self.watched {
+            Watched::Runtime(socket) => {
+                // Fewer datagrams than there is room for: the socket is empty now. Saying so spares the call that would find that out.
+                let read = socket.try_io(Interest::READABLE, |socket| {
+                    n = batch.receive(socket.as_fd())?;
+                    if n < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+                });
+                drop(read); // the next call reads on
+            }
+            Watched::Nobody(_) | Watched::Unable => n = batch.receive(self.socket.as_fd()).unwrap_or(0),
+        }
+        match &self.watched {
+            Watched::Runtime(_) if n < MANY => (),
+            Watched::Nobody(_) | Watched::Unable if n < FEW => {
                 let watched = watch(self.socket.clone(), Interest::READABLE);
                 self.watched = watched.map_or(Watched::Unable, Watched::Runtime);
             }
-            return n;
-        };
-        let mut n = 0;
-        // Fewer datagrams than there is room for: the socket is empty now. Saying so spares the call that would find that out.
-        let read = socket.try_io(Interest::READABLE, |socket| {
-            n = batch.receive(socket.as_fd())?;
-            if n < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        drop(read); // the next call reads on
-        if n >= MANY {
-            self.watched = Watched::Nobody;
+            _ => self.watched = Watched::Nobody(if n < BATCH { Next::Later } else { Next::Now }),
         }
         n
     }
+}
+
+/// The timer for pauses; without, datagrams do not gather.
+fn timer() -> Option<Pause> {
+    Pause::new().inspect_err(|e| tracing::warn!("no timer for batches of datagrams: {}", api::os_words(e))).ok()
 }
 
 #[expect(unsafe_code, reason = "the runtime's only way to watch a socket for some events only")]
@@ -123,7 +158,10 @@ fn watch(socket: Rc<Datagrams>, interest: Interest) -> io::Result<AsyncFd<Rc<Dat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::Clock;
+    use std::future::poll_fn;
     use std::net::UdpSocket;
+    use std::task::Poll;
 
     struct Pair {
         arrivals: Arrivals,
@@ -153,7 +191,7 @@ mod tests {
         }
 
         /// Whether [`Arrivals::some`] waits, and does not only let others have their turn.
-        async fn waits(&self) -> bool {
+        async fn waits(&mut self) -> bool {
             tokio::time::timeout(Duration::from_millis(50), self.arrivals.some()).await.is_err()
         }
     }
@@ -172,16 +210,33 @@ mod tests {
     #[tokio::test]
     async fn nobody_watches_while_many_arrive() {
         let mut pair = Pair::new();
-        pair.send(BATCH + 1);
+        pair.send(BATCH + FEW);
         assert_eq!(pair.receive().await, BATCH);
         assert!(!pair.waits().await);
-        assert_eq!(pair.receive().await, 1);
-        pair.send(2);
-        assert_eq!(pair.receive().await, 2);
-        assert_eq!(pair.receive().await, 0);
+        assert_eq!(pair.receive().await, FEW);
+        assert!(!pair.waits().await, "only for a moment");
+        pair.send(FEW - 1);
+        assert_eq!(pair.receive().await, FEW - 1);
         assert!(pair.waits().await, "it is watched again");
         pair.send(1);
         assert_eq!(pair.receive().await, 1);
+    }
+
+    #[tokio::test]
+    async fn many_gather_where_nothing_was_left() {
+        let mut pair = Pair::new();
+        pair.send(BATCH + MANY);
+        assert_eq!((pair.receive().await, pair.receive().await), (BATCH, MANY));
+        assert!(matches!(pair.arrivals.watched, Watched::Nobody(Next::Later)));
+        let clock = Clock::system();
+        let begun = clock.now();
+        let mut cut_short = Box::pin(pair.arrivals.some());
+        let waits = poll_fn(|cx| Poll::Ready(cut_short.as_mut().poll(cx).is_pending()));
+        assert!(waits.await, "other work of the socket comes first");
+        drop(cut_short);
+        pair.arrivals.some().await;
+        assert!(clock.now() >= begun + GATHER);
+        pair.arrivals.some().await; // it is over
     }
 
     #[tokio::test]
@@ -197,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_leaves_wakes_nobody() {
-        let pair = Pair::new();
+        let mut pair = Pair::new();
         let socket = pair.arrivals.socket.clone();
         rustix::io::write(&socket, b"x").expect("sent");
         pair.other.recv(&mut [0]).expect("received");

@@ -5,6 +5,7 @@ pub mod batch;
 mod datagrams;
 mod fair;
 mod outbox;
+mod pause;
 
 use crate::admit::{Admission, admit};
 use crate::metrics;

@@ -10,7 +10,7 @@ use crate::server::{Daemon, PATIENCE, page};
 use confined::{Means, USER, alone, say};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -41,6 +41,7 @@ fn all_that_it_does() {
     assert!(page(world.health.number(), "/health").ends_with("OK"));
     assert!(page(world.ready.number(), "/ready").ends_with("OK"));
     assert!(page(world.metrics.number(), "/metrics").contains("coredns_dns_requests_total"));
+    burst(server, &known[0]);
     let load =
         Load::start(Plan { server, queries: known.iter().map(|name| question(name)).collect(), ..clients(&world.dns) });
     load.wait_for(1_000);
@@ -51,6 +52,16 @@ fn all_that_it_does() {
     assert!(!daemon.log().contains("not permitted"), "{}", daemon.log());
     assert_eq!(names(&daemon.folder.path().join("state")), ["cluster", "kept"], "{}", daemon.log());
     assert_eq!(names(daemon.folder.path()), before, "nothing else is written");
+}
+
+/// More queries at once than a batch has room for: what the daemon does under load only.
+fn burst(server: SocketAddr, name: &str) {
+    const QUERIES: usize = 200;
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.connect(server).expect("connected");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    (0..QUERIES).for_each(|_| assert!(socket.send(&question(name)).expect("sent") > 0));
+    (0..QUERIES).for_each(|_| assert!(socket.recv(&mut [0; 512]).expect("a reply") > 0));
 }
 
 /// At SIGHUP nothing happens; SIGUSR1, and the directive `reload`, read the Corefile again.

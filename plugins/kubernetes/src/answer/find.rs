@@ -122,14 +122,12 @@ impl Kubernetes {
                 return if endpoints.is_empty() { Err(NoSuchName) } else { Ok(Hit::Endpoints(endpoints)) };
             }
         };
-        let (headless, has_ports) = (matches!(definition.backing, Backing::Headless), !definition.ports.is_empty());
+        let headless = matches!(definition.backing, Backing::Headless);
         let defined = if external { ports.are_any() } else { ports.are_in(&definition.ports) };
+        // An import has a name for its ports only (spec 8). Elsewhere nobody looks at the ports for a name without: they stand apart.
+        let has_name = !asked.zone.multicluster || !definition.ports.is_empty();
         selection.ports = ports;
-        let known = match headless {
-            true => selection.has_endpoints(),
-            // An import has a name for its ports only (spec 8).
-            false => defined && (has_ports || !asked.zone.multicluster),
-        };
+        let known = if headless { selection.has_endpoints() } else { defined && has_name };
         if known { Ok(Hit::Service(selection)) } else { Err(NoSuchName) }
     }
 

@@ -177,11 +177,8 @@ impl Pool {
     ) -> Option<Result<(Seat<'_>, bool), E>> {
         let (permit, found) = self.permit_with(|sockets| self.enter(sockets, id, now))?;
         let opened = found.is_none();
-        Some(
-            found
-                .map_or_else(|| permit.open(id, now, open), Ok)
-                .map(|socket| (Seat { permit, socket, id, is_left: false }, opened)),
-        )
+        let socket = found.map_or_else(|| permit.open(id, now, open), Ok);
+        Some(socket.map(|socket| (Seat { permit, socket, id, is_left: false }, opened)))
     }
 
     /// The permission, and what `find` finds among this thread's sockets, if it has some.

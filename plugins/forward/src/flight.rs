@@ -95,7 +95,7 @@ impl<'a> Flight<'a> {
         self.sent += 1;
         OUT.with_borrow_mut(|out| {
             message::write_query(q, self.form.id, self.form.plain, out);
-            seat.socket().send(out)
+            seat.send(out)
         })
     }
 

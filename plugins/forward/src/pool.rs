@@ -108,6 +108,8 @@ pub struct Seat<'a> {
     socket: Arc<Socket>,
     /// The query's ID there.
     id: u16,
+    /// Whether very many queries are sent, so that they leave together.
+    is_one_of_many: bool,
     is_left: bool,
 }
 
@@ -134,14 +136,15 @@ impl Idle {
 }
 
 impl Rate {
-    /// A query is sent now.
-    fn count(&mut self, now: Instant) {
+    /// A query is sent now; returns whether it is one of very many.
+    fn count(&mut self, now: Instant) -> bool {
         let passed = self.since.map_or(Duration::MAX, |since| now.saturating_duration_since(since));
         if passed >= WINDOW {
             self.is_high = passed < 2 * WINDOW && self.queries >= MANY;
             (self.queries, self.since) = (0, Some(now));
         }
         self.queries += 1;
+        self.is_high
     }
 }
 
@@ -175,10 +178,14 @@ impl Pool {
         now: Instant,
         open: impl FnOnce() -> Result<Arc<Socket>, E>,
     ) -> Option<Result<(Seat<'_>, bool), E>> {
-        let (permit, found) = self.permit_with(|sockets| self.enter(sockets, id, now))?;
+        let mut is_one_of_many = false;
+        let (permit, found) = self.permit_with(|sockets| {
+            is_one_of_many = sockets.rate.count(now);
+            self.enter(sockets, id, now)
+        })?;
         let opened = found.is_none();
         let socket = found.map_or_else(|| permit.open(id, now, open), Ok);
-        Some(socket.map(|socket| (Seat { permit, socket, id, is_left: false }, opened)))
+        Some(socket.map(|socket| (Seat { permit, socket, id, is_one_of_many, is_left: false }, opened)))
     }
 
     /// The permission, and what `find` finds among this thread's sockets, if it has some.
@@ -201,7 +208,6 @@ impl Pool {
 
     /// The shared socket or an idle one, where the query with this ID has a seat then; without, one is to be opened.
     fn enter(&self, sockets: &mut Sockets, id: u16, now: Instant) -> Option<Arc<Socket>> {
-        sockets.rate.count(now);
         if let Some(shared) = &mut sockets.shared
             && shared.is_open(now)
             && shared.socket.enter(id)
@@ -332,6 +338,19 @@ impl Seat<'_> {
     /// The socket.
     pub fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// Sends a message of the query; where it is one of very many, with those of others, and when the query is looked at for the second
+    /// time from now at the latest.
+    ///
+    /// # Errors
+    /// The system's; those of messages that are sent later are told by [`Seat::poll_receive`].
+    pub fn send(&self, message: &[u8]) -> Result<(), Fault> {
+        if !self.is_one_of_many {
+            return self.socket.send(message);
+        }
+        self.socket.send_soon(self.id, message);
+        Ok(())
     }
 
     /// The next message for the query.
@@ -475,7 +494,7 @@ mod tests {
         let (mut rate, clock) = (Rate::default(), Clock::manual());
         let mut high = |queries: u32, after: Duration| {
             clock.advance(after);
-            (0..queries).for_each(|_| rate.count(clock.now()));
+            (0..queries).for_each(|_| _ = rate.count(clock.now()));
             rate.is_high
         };
         assert!(!high(10 * MANY, WINDOW), "it has just begun");

@@ -5,18 +5,22 @@
 //! the system and reads for all: what the system has to do to watch sockets, and the runtime to wake those who wait at them, is
 //! done once for all of them and not for each.
 
+mod batch;
+
 use crate::message::Verdict;
 use crate::metrics;
 use crate::upstream::Fault;
-use api::wire::{self, MAX_MESSAGE};
+use api::wire;
 use api::{Error, os_words};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use batch::{BATCH, Inbox, Outbox};
+use rustix::net::SendFlags;
 use smallvec::SmallVec;
 use socket2::{Domain, Type};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -49,12 +53,30 @@ struct Seats {
     reader: Option<u16>,
     /// More may have arrived with the last datagram, and is not told of.
     more: bool,
+    /// What is to be sent when all that this turn of the worker brings is together, and whose query sees to it.
+    unsent: Outbox,
+    sender: Option<Sender>,
     /// What the system says of the socket, which is of no use then.
-    failure: Option<String>,
+    failure: Option<Failure>,
     /// A query was given up, or the socket has failed: it takes no others, for late replies may come.
     spoilt: bool,
     /// Queries so far.
     exchanges: u32,
+}
+
+/// What failed, and how.
+#[derive(Debug)]
+struct Failure {
+    what: &'static str,
+    words: String,
+}
+
+/// The query that sends what is unsent: the first one of these.
+#[derive(Debug)]
+struct Sender {
+    id: u16,
+    /// Whether the others of this turn have had theirs.
+    is_last: bool,
 }
 
 #[derive(Debug)]
@@ -68,7 +90,7 @@ struct Seat {
 
 thread_local! {
     /// Memory that datagrams are read into.
-    static IN: RefCell<Box<[u8]>> = RefCell::new([0; MAX_MESSAGE].into());
+    static IN: RefCell<Inbox> = RefCell::default();
     /// Messages that are needed no longer: the next ones get their memory.
     static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -139,6 +161,9 @@ impl Socket {
     /// The query with this ID is over; `answered`, or given up. Returns what becomes of the socket.
     pub fn leave(&self, id: u16, answered: bool) -> Left {
         let mut seats = self.seats();
+        if seats.sender.take_if(|sender| sender.id == id).is_some() {
+            self.send_all(&mut seats);
+        }
         seats.spoilt |= !answered;
         seats.remove(id);
         match (seats.taken.is_empty(), seats.spoilt) {
@@ -156,10 +181,28 @@ impl Socket {
         let send = || Ok::<_, io::Error>(rustix::net::send(&self.io, message, SendFlags::empty())?);
         // What became of an earlier message (ICMP) is told first; it says nothing about this one.
         match send().or_else(|_| send()) {
-            Err(e) if e.kind() != ErrorKind::WouldBlock => {
-                Err(Fault::Failed(self.error("write", &format!("write: {}", os_words(&e)))))
-            }
+            Err(e) if e.kind() != ErrorKind::WouldBlock => Err(Fault::Failed(self.error(&Failure::new("write", &e)))),
             _ => Ok(()),
+        }
+    }
+
+    /// Sends a message of the query with this ID, which has a seat, together with those of others that are sent in the same turn of the
+    /// worker: no later than when it looks for a reply for the second time. That it fails is told there.
+    pub fn send_soon(&self, id: u16, message: &[u8]) {
+        let mut seats = self.seats();
+        let seats = &mut *seats;
+        if seats.unsent.push(message) {
+            seats.sender.get_or_insert(Sender { id, is_last: false });
+        } else {
+            self.send_all(seats);
+        }
+    }
+
+    /// Sends what is unsent.
+    fn send_all(&self, seats: &mut Seats) {
+        seats.sender = None;
+        if let Err(e) = seats.unsent.send(self.io.as_fd()) {
+            seats.fail("write", &e);
         }
     }
 
@@ -173,12 +216,19 @@ impl Socket {
         if let Some(message) = seats.unread(id) {
             return Poll::Ready(Ok(message));
         }
+        if let Some(sender) = seats.sender.as_mut().filter(|sender| sender.id == id) {
+            if !mem::replace(&mut sender.is_last, true) {
+                cx.waker().wake_by_ref(); // when the others have had their turn
+                return Poll::Pending;
+            }
+            self.send_all(seats);
+        }
         if seats.reader.is_some_and(|reader| reader != id) && seats.failure.is_none() {
             seats.wait(id, cx);
             return Poll::Pending;
         }
         seats.reader = Some(id);
-        if std::mem::take(&mut seats.more) {
+        if mem::take(&mut seats.more) {
             self.read(seats);
         }
         loop {
@@ -186,7 +236,7 @@ impl Socket {
                 return Poll::Ready(Ok(message));
             }
             if let Some(failure) = &seats.failure {
-                return Poll::Ready(Err(Fault::Failed(self.error("read", failure))));
+                return Poll::Ready(Err(Fault::Failed(self.error(failure))));
             }
             match self.io.poll_read_ready(cx) {
                 // Before it is read: then what comes from now on is told anew.
@@ -194,13 +244,13 @@ impl Socket {
                     ready.clear_ready();
                     self.read(seats);
                 }
-                Poll::Ready(Err(e)) => seats.fail(&e),
+                Poll::Ready(Err(e)) => seats.fail("read", &e),
                 Poll::Pending => {
                     // An error leaves nothing to read where a port is closed (ICMP).
                     let told = ready!(self.io.poll_write_ready(cx)).and_then(|_| self.io.get_ref().take_error());
                     match told.and_then(|error| error.map_or(Ok(()), Err)) {
                         Ok(()) => return Poll::Pending, // it was an earlier query's, and sending this one has fetched it
-                        Err(e) => seats.fail(&e),
+                        Err(e) => seats.fail("read", &e),
                     }
                 }
             }
@@ -221,17 +271,26 @@ impl Socket {
 
     /// Reads what there is until each query has something. As a rule nothing is left then, and no read has to find that out.
     fn read(&self, seats: &mut Seats) {
-        let mut missing = seats.taken.iter().filter(|seat| seat.unread.is_empty()).count();
-        IN.with_borrow_mut(|octets| {
-            while missing > 0 {
-                match rustix::net::recv(&self.io, &mut **octets, RecvFlags::empty()) {
-                    Ok((n, _)) => match seats.deliver(&octets[..n]) {
-                        Delivered::First => missing -= 1,
-                        Delivered::More => (),
-                        Delivered::ToNobody => self.metrics.ignored(Verdict::Foreign),
-                    },
-                    Err(Errno::WOULDBLOCK) => return,
-                    Err(e) => return seats.fail(&e.into()),
+        IN.with_borrow_mut(|inbox| {
+            loop {
+                let missing = seats.taken.iter().filter(|seat| seat.unread.is_empty()).count();
+                if missing == 0 {
+                    return;
+                }
+                match inbox.receive(missing, self.io.as_fd()) {
+                    Ok(messages) => {
+                        let is_empty = messages.len() < missing.min(BATCH);
+                        for message in messages {
+                            if !seats.deliver(message) {
+                                self.metrics.ignored(Verdict::Foreign);
+                            }
+                        }
+                        if is_empty {
+                            return;
+                        }
+                    }
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                    Err(e) => return seats.fail("read", &e),
                 }
             }
         });
@@ -239,10 +298,10 @@ impl Socket {
 
     /// What a time-out while waiting for a reply is called.
     pub fn timed_out(&self) -> Error {
-        self.error("read", "i/o timeout")
+        self.error(&Failure { what: "read", words: "i/o timeout".to_owned() })
     }
 
-    fn error(&self, what: &str, words: &str) -> Error {
+    fn error(&self, Failure { what, words }: &Failure) -> Error {
         let local = self.io.get_ref().local_addr().ok().and_then(|a| a.as_socket());
         let local = local.map_or_else(String::new, |a| a.to_string());
         Error::msg(format!("{what} udp {local}->{}: {words}", self.remote))
@@ -263,14 +322,10 @@ pub enum Left {
     Spoilt,
 }
 
-/// To whom a message was delivered.
-enum Delivered {
-    /// To a query that had nothing to read.
-    First,
-    /// To one that had.
-    More,
-    /// It has the ID of none.
-    ToNobody,
+impl Failure {
+    fn new(what: &'static str, e: &io::Error) -> Failure {
+        Failure { what, words: format!("{what}: {}", os_words(e)) }
+    }
 }
 
 impl Seats {
@@ -293,21 +348,22 @@ impl Seats {
         }
     }
 
-    /// Delivers a message to the query with its ID. One that is alone gets all that comes: it finds out what it is.
-    fn deliver(&mut self, octets: &[u8]) -> Delivered {
+    /// Delivers a message to the query with its ID; `false` where none has that. One that is alone gets all that comes: it finds out
+    /// what it is.
+    fn deliver(&mut self, octets: &[u8]) -> bool {
         let seat = match &mut *self.taken {
             [seat] => Some(seat),
             seats => wire::u16_at(octets, 0).ok().and_then(|id| seats.iter_mut().find(|seat| seat.id == id)),
         };
-        let Some(seat) = seat.filter(|seat| seat.unread.len() < MAX_UNREAD) else { return Delivered::ToNobody };
+        let Some(seat) = seat.filter(|seat| seat.unread.len() < MAX_UNREAD) else { return false };
         seat.unread.push(message(octets));
         seat.waker.take().into_iter().for_each(Waker::wake);
-        if seat.unread.len() == 1 { Delivered::First } else { Delivered::More }
+        true
     }
 
     /// The socket has failed: all who wait are told.
-    fn fail(&mut self, e: &io::Error) {
-        self.failure = Some(format!("read: {}", os_words(e)));
+    fn fail(&mut self, what: &'static str, e: &io::Error) {
+        self.failure = Some(Failure::new(what, e));
         self.spoilt = true;
         self.taken.iter_mut().filter_map(|seat| seat.waker.take()).for_each(Waker::wake);
     }

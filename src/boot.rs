@@ -3,6 +3,7 @@
 use crate::beside;
 use crate::check;
 use crate::cli::{self, Command, Options, Refused};
+use crate::memory;
 use crate::metrics;
 use crate::output;
 use crate::panics;
@@ -70,7 +71,10 @@ fn serve(table: Table, options: Options) -> ExitCode {
             Err(e) => return refuse(&format!("cannot listen to signals: {e}"), 1),
         };
         match signals.unless_ended(start(table, options)).await {
-            Some(Ok(running)) => running.serve(signals).await,
+            Some(Ok(running)) => tokio::select! {
+                status = running.serve(signals) => status,
+                never = memory::keep_in_huge_pages() => match never {},
+            },
             Some(Err(text)) => refuse(&text, 1),
             None => ExitCode::SUCCESS, // told to end before it has begun
         }

@@ -31,6 +31,7 @@ mod http;
 pub mod inprocess;
 mod instance;
 mod listeners;
+mod memory;
 mod metrics;
 mod output;
 mod panics;

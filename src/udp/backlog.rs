@@ -17,7 +17,7 @@ const DEPTH: usize = 1024;
 
 /// The replies that wait for one socket, and the task that sends them while there are some.
 pub struct Backlog {
-    socket: Rc<Datagrams>,
+    socket: Datagrams,
     current: Current,
     late: RefCell<VecDeque<Reply>>,
     sending: Busy,
@@ -38,7 +38,7 @@ impl From<Ready<'_>> for Reply {
 
 impl Backlog {
     /// Nothing waits.
-    pub fn new(socket: Rc<Datagrams>, current: Current) -> Rc<Backlog> {
+    pub fn new(socket: Datagrams, current: Current) -> Rc<Backlog> {
         Rc::new(Backlog { socket, current, late: RefCell::default(), sending: Busy::default() })
     }
 

@@ -1,6 +1,6 @@
 //! Datagrams by the batch: `recvmmsg` and `sendmmsg`, each with the local address it came to or leaves from.
 //!
-//! This is the one file with unsafe code. Why: one system call for 64 datagrams halves the CPU time of a query, and no safe
+//! Why unsafe code: one system call for 64 datagrams halves the CPU time of a query, and no safe
 //! crate gives both that and a source address for each datagram (`nix` has one control message for a whole batch,
 //! `quinn-udp` sends one destination a call). What keeps it sound: every pointer handed to the kernel is set just before the
 //! call, to memory that this function borrows and whose length stands beside it; or was set before an earlier call of `receive`, to

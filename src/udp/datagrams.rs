@@ -5,9 +5,10 @@
 
 use super::batch::{BATCH, Batch};
 use super::pause::Pause;
+use super::watch::watch;
 use std::cell::OnceCell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -23,19 +24,19 @@ const FEW: usize = BATCH / 8;
 const GATHER: Duration = Duration::from_micros(50);
 
 /// A datagram socket that does not block.
-#[derive(Debug)]
-pub struct Datagrams(OwnedFd);
+#[derive(Clone, Debug)]
+pub struct Datagrams(Rc<OwnedFd>);
 
 impl Datagrams {
     /// The socket, which does not block.
-    pub fn new(socket: impl Into<OwnedFd>) -> Rc<Datagrams> {
-        Rc::new(Datagrams(socket.into()))
+    pub fn new(socket: impl Into<OwnedFd>) -> Datagrams {
+        Datagrams(Rc::new(socket.into()))
     }
 
     /// Waits until the system may have room for what it has just refused to send.
-    pub async fn room(self: &Rc<Self>) {
+    pub async fn room(&self) {
         // A descriptor of its own, since another one may be watched already for what arrives.
-        let watched = self.0.try_clone().and_then(|socket| watch(Datagrams::new(socket), Interest::WRITABLE));
+        let watched = self.0.try_clone().and_then(|socket| watch(Rc::new(socket), Interest::WRITABLE));
         let room = match &watched {
             Ok(socket) => socket.writable().await.is_ok(),
             Err(_) => false, // too many open files
@@ -52,12 +53,6 @@ impl AsFd for Datagrams {
     }
 }
 
-impl AsRawFd for Datagrams {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
 /// What arrives at a socket.
 ///
 /// At rest the runtime watches the socket. While many datagrams come, nobody does: a worker looks for more whenever its other work
@@ -67,7 +62,7 @@ impl AsRawFd for Datagrams {
 /// Who looks all the time finds small batches, however many datagrams come; but each batch of replies has the clients woken, which
 /// costs as much as two queries. So where a look has left nothing, the next one is a moment later.
 pub struct Arrivals {
-    socket: Rc<Datagrams>,
+    socket: Datagrams,
     watched: Watched,
     /// The timer for that moment, once it was needed; none where the system has none.
     pause: OnceCell<Option<Pause>>,
@@ -75,7 +70,7 @@ pub struct Arrivals {
 
 enum Watched {
     /// The runtime tells when there is something.
-    Runtime(AsyncFd<Rc<Datagrams>>),
+    Runtime(AsyncFd<Rc<OwnedFd>>),
     /// There was much the last time: there is more, or will be soon.
     Nobody(Next),
     /// The system cannot watch it at the moment.
@@ -98,8 +93,8 @@ impl Arrivals {
     ///
     /// # Errors
     /// The system cannot watch it.
-    pub fn at(socket: Rc<Datagrams>) -> io::Result<Arrivals> {
-        let watched = Watched::Runtime(watch(socket.clone(), Interest::READABLE)?);
+    pub fn at(socket: Datagrams) -> io::Result<Arrivals> {
+        let watched = Watched::Runtime(watch(socket.0.clone(), Interest::READABLE)?);
         Ok(Arrivals { socket, watched, pause: OnceCell::new() })
     }
 
@@ -121,7 +116,7 @@ impl Arrivals {
     /// Receives a batch; returns how many datagrams it has. A pending error of the socket (an ICMP message, say) is fetched with this.
     pub fn receive(&mut self, batch: &mut Batch) -> usize {
         let mut n = 0;
-        match &self.watched {
+        self.watched = match std::mem::replace(&mut self.watched, Watched::Unable) {
             Watched::Runtime(socket) => {
                 // Fewer datagrams than there is room for: the socket is empty now. Saying so spares the call that would find that out.
                 let read = socket.try_io(Interest::READABLE, |socket| {
@@ -129,30 +124,31 @@ impl Arrivals {
                     if n < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
                 });
                 drop(read); // the next call reads on
+                if n < MANY { Watched::Runtime(socket) } else { Watched::nobody(n) }
             }
-            Watched::Nobody(_) | Watched::Unable => n = batch.receive(self.socket.as_fd()).unwrap_or(0),
-        }
-        match &self.watched {
-            Watched::Runtime(_) if n < MANY => (),
-            Watched::Nobody(_) | Watched::Unable if n < FEW => {
-                let watched = watch(self.socket.clone(), Interest::READABLE);
-                self.watched = watched.map_or(Watched::Unable, Watched::Runtime);
+            Watched::Nobody(_) | Watched::Unable => {
+                n = batch.receive(self.socket.as_fd()).unwrap_or(0);
+                if n < FEW { Watched::by_runtime(&self.socket) } else { Watched::nobody(n) }
             }
-            _ => self.watched = Watched::Nobody(if n < BATCH { Next::Later } else { Next::Now }),
-        }
+        };
         n
+    }
+}
+
+impl Watched {
+    /// Where `n` datagrams have come the last time, which are many.
+    fn nobody(n: usize) -> Watched {
+        Watched::Nobody(if n < BATCH { Next::Later } else { Next::Now })
+    }
+
+    fn by_runtime(socket: &Datagrams) -> Watched {
+        watch(socket.0.clone(), Interest::READABLE).map_or(Watched::Unable, Watched::Runtime)
     }
 }
 
 /// The timer for pauses; without, datagrams do not gather.
 fn timer() -> Option<Pause> {
     Pause::new().inspect_err(|e| tracing::warn!("no timer for batches of datagrams: {}", api::os_words(e))).ok()
-}
-
-#[expect(unsafe_code, reason = "the runtime's only way to watch a socket for some events only")]
-fn watch(socket: Rc<Datagrams>, interest: Interest) -> io::Result<AsyncFd<Rc<Datagrams>>> {
-    // SAFETY: a `Datagrams` is open for as long as it lives, and always gives the same descriptor.
-    unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(Into::into)
 }
 
 #[cfg(test)]
@@ -254,7 +250,7 @@ mod tests {
     async fn what_leaves_wakes_nobody() {
         let mut pair = Pair::new();
         let socket = pair.arrivals.socket.clone();
-        rustix::io::write(&socket, b"x").expect("sent");
+        rustix::io::write(socket.as_fd(), b"x").expect("sent");
         pair.other.recv(&mut [0]).expect("received");
         assert!(pair.waits().await);
         tokio::time::timeout(Duration::from_secs(5), socket.room()).await.expect("there is room");

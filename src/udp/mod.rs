@@ -6,6 +6,7 @@ mod datagrams;
 mod fair;
 mod outbox;
 mod pause;
+mod watch;
 
 use crate::admit::{Admission, admit};
 use crate::metrics;
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 
 /// One socket of a worker.
 pub struct UdpServer {
-    socket: Rc<Datagrams>,
+    socket: Datagrams,
     address: SocketAddr,
     current: Current,
     shared: Rc<Shared>,

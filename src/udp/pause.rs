@@ -1,16 +1,18 @@
 //! A pause of microseconds; the runtime's own timers count in milliseconds.
 
+use super::watch::watch;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// A timer of the system, for one pause after the other.
-pub struct Pause(AsyncFd<OwnedFd>);
+pub struct Pause(AsyncFd<Rc<OwnedFd>>);
 
 impl Pause {
     /// A timer that the runtime of this thread watches.
@@ -19,10 +21,7 @@ impl Pause {
     /// The system has none.
     pub fn new() -> io::Result<Pause> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        // SAFETY: the timer is open for as long as it lives, and always gives the same descriptor.
-        #[expect(unsafe_code, reason = "the runtime's only way to watch what it does not know for some events")]
-        let watched = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
-        Ok(Pause(watched))
+        Ok(Pause(watch(Rc::new(timer), Interest::READABLE)?))
     }
 
     /// Begins a pause.

@@ -7,7 +7,7 @@
 
 use crate::pace::Pace;
 use crate::random;
-use crate::socket::{Left, Socket};
+use crate::socket::{BATCH, Left, Socket};
 use crate::threads::PerThread;
 use crate::upstream::Fault;
 use api::task::Beside;
@@ -25,8 +25,8 @@ const PORTS: usize = 512;
 /// time, the time counts.
 const MAX_EXCHANGES: u32 = 64;
 const SHORT: Duration = Duration::from_secs(1);
-/// Queries that share a socket, at most, and the time in which they are sent.
-const MAX_SEATS: u32 = 16;
+/// Queries that share a socket, at most: as many as leave at once; and the time in which they are sent.
+const MAX_SEATS: usize = BATCH;
 const MOMENT: Duration = Duration::from_micros(200);
 /// They share sockets where as many queries as this were sent in the last window: 10,000 a second.
 const MANY: u32 = 1_000;
@@ -88,7 +88,7 @@ struct Idle {
 struct Shared {
     socket: Arc<Socket>,
     since: Instant,
-    seats: u32,
+    seats: usize,
 }
 
 /// Whether very many queries are sent.
@@ -479,6 +479,7 @@ mod tests {
         let most = MAX_SEATS as u16;
         let seats = several(most + 1);
         assert_eq!((opened(&seats), ports(&seats)), (2, 2));
+        assert!(seats.iter().all(|(seat, _)| seat.is_one_of_many), "they leave together");
         let mut more = several(2);
         more.push(seat(&pool, 1, clock.now()));
         assert_eq!(ports(&more), 2, "no two with the same ID");
@@ -486,7 +487,9 @@ mod tests {
         clock.advance(2 * MOMENT);
         assert_eq!(ports(&[one, seat(&pool, 2, clock.now())]), 2, "later");
         clock.advance(WINDOW);
-        assert_eq!(ports(&several(2)), 2, "few were sent lately");
+        let seats = several(2);
+        assert_eq!(ports(&seats), 2, "few were sent lately");
+        assert!(!seats.iter().any(|(seat, _)| seat.is_one_of_many), "each leaves at once");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //!
 //! Queries that are sent in the same moment may share one, each with a seat of its own, by its ID. One of them, the reader, is woken by
 //! the system and reads for all: what the system has to do to watch sockets, and the runtime to wake those who wait at them, is
-//! done once for all of them and not for each.
+//! done once for all of them and not for each. What they send in one turn of the worker leaves in one system call, what has come for
+//! them is read in one.
 
 mod batch;
 
@@ -12,7 +13,8 @@ use crate::metrics;
 use crate::upstream::Fault;
 use api::wire;
 use api::{Error, os_words};
-use batch::{BATCH, Inbox, Outbox};
+pub use batch::BATCH;
+use batch::{Inbox, Outbox};
 use rustix::net::SendFlags;
 use smallvec::SmallVec;
 use socket2::{Domain, Type};
@@ -107,9 +109,14 @@ pub fn recycle(mut message: Vec<u8>) {
     }
 }
 
+/// Memory for a message.
+fn spare() -> Vec<u8> {
+    SPARES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
 /// A message of its own with these octets.
 fn message(octets: &[u8]) -> Vec<u8> {
-    let mut message = SPARES.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let mut message = spare();
     message.extend_from_slice(octets);
     message
 }
@@ -191,7 +198,7 @@ impl Socket {
     pub fn send_soon(&self, id: u16, message: &[u8]) {
         let mut seats = self.seats();
         let seats = &mut *seats;
-        if seats.unsent.push(message) {
+        if seats.unsent.push(message, spare) {
             seats.sender.get_or_insert(Sender { id, is_last: false });
         } else {
             self.send_all(seats);
@@ -201,7 +208,9 @@ impl Socket {
     /// Sends what is unsent.
     fn send_all(&self, seats: &mut Seats) {
         seats.sender = None;
-        if let Err(e) = seats.unsent.send(self.io.as_fd()) {
+        let (memory, sent) = seats.unsent.send(self.io.as_fd());
+        recycle(memory);
+        if let Err(e) = sent {
             seats.fail("write", &e);
         }
     }
@@ -384,121 +393,4 @@ impl Seats {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::future::poll_fn;
-    use std::net::UdpSocket;
-    use std::time::Duration;
-    use tokio::time::timeout;
-
-    /// The ID of the query that is asked first.
-    const ID: u16 = 1;
-
-    async fn received(socket: &Socket, id: u16) -> Result<Vec<u8>, Fault> {
-        let message = poll_fn(|cx| socket.poll_receive(id, cx));
-        timeout(Duration::from_secs(60), message).await.expect("something comes")
-    }
-
-    /// An upstream, and a socket with queries that have these IDs, of which the first one was sent.
-    fn upstream(ids: &[u16]) -> (UdpSocket, Arc<Socket>) {
-        let upstream = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let metrics = Arc::new(metrics::Upstream::new("upstream"));
-        let address = upstream.local_addr().expect("an address");
-        let socket = Socket::open(address, None, &metrics, api::Clock::manual().now()).expect("opened");
-        ids.iter().for_each(|&id| assert!(socket.enter(id)));
-        socket.send(b"query").expect("sent");
-        (upstream, socket)
-    }
-
-    /// Sends messages to who has sent the query.
-    fn reply(upstream: &UdpSocket, messages: &[&[u8]]) {
-        let (_, client) = upstream.recv_from(&mut [0; 16]).expect("a query");
-        messages.iter().for_each(|message| assert_eq!(upstream.send_to(message, client).expect("sent"), message.len()));
-    }
-
-    #[tokio::test]
-    async fn datagrams_that_arrive_together_are_all_received() {
-        let (upstream, socket) = upstream(&[ID]);
-        reply(&upstream, &[b"one", b"two"]);
-        assert_eq!(received(&socket, ID).await.expect("a message"), b"one");
-        socket.look_again();
-        assert_eq!(received(&socket, ID).await.expect("a message"), b"two");
-        socket.look_again();
-        let nothing = timeout(Duration::from_millis(20), poll_fn(|cx| socket.poll_receive(ID, cx))).await;
-        assert!(nothing.is_err());
-        socket.send(b"again").expect("sent");
-        reply(&upstream, &[b"three"]);
-        assert_eq!(received(&socket, ID).await.expect("a message"), b"three");
-        assert!(!socket.has_failed());
-    }
-
-    #[tokio::test]
-    async fn one_reads_for_all() {
-        let (upstream, socket) = upstream(&[1, 2, 3]);
-        assert!(!socket.enter(2), "it has a seat");
-        let answers = async {
-            let one = async {
-                let message = received(&socket, 1).await.expect("a message");
-                (message, socket.leave(1, true))
-            };
-            let other = async |id| {
-                let message = received(&socket, id).await.expect("a message");
-                (message, socket.leave(id, true))
-            };
-            tokio::join!(one, other(2), other(3))
-        };
-        let replies = async {
-            tokio::task::yield_now().await;
-            reply(&upstream, &[b"\0\x01one", b"\0\x09nobody's"]);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            // The one that has read until now is gone.
-            socket.send(b"again").expect("sent");
-            reply(&upstream, &[b"\0\x03three", b"\0\x02two"]);
-        };
-        let ((one, two, three), ()) = tokio::join!(answers, replies);
-        assert_eq!(one, (b"\0\x01one".to_vec(), Left::InUse));
-        assert_eq!((&*two.0, &*three.0), (&b"\0\x02two"[..], &b"\0\x03three"[..]));
-        assert!([two.1, three.1].contains(&Left::Free { exchanges: 3 }), "{two:?} {three:?}");
-    }
-
-    #[tokio::test]
-    async fn who_is_given_up_leaves_the_reading_to_others() {
-        let (upstream, socket) = upstream(&[1, 2]);
-        let mut reads = Box::pin(received(&socket, 1));
-        let waits = received(&socket, 2);
-        let gives_up = async {
-            assert!(timeout(Duration::from_millis(10), &mut reads).await.is_err());
-            assert_eq!(socket.leave(1, false), Left::InUse);
-            reply(&upstream, &[b"\0\x02two"]);
-        };
-        let (_, two) = tokio::join!(gives_up, waits);
-        assert_eq!(two.expect("a message"), b"\0\x02two");
-        assert!(!socket.enter(3), "late replies may come");
-        assert_eq!(socket.leave(2, true), Left::Spoilt);
-    }
-
-    #[tokio::test]
-    async fn a_query_has_few_messages_unread() {
-        let (upstream, socket) = upstream(&[1, 2]);
-        reply(&upstream, &[&b"\0\x01"[..]; 2 * MAX_UNREAD]);
-        for _ in 0..MAX_UNREAD {
-            received(&socket, 1).await.expect("a message");
-        }
-        socket.look_again();
-        let more = timeout(Duration::from_millis(20), poll_fn(|cx| socket.poll_receive(1, cx))).await;
-        assert!(more.is_err(), "{more:?}");
-    }
-
-    #[tokio::test]
-    async fn a_closed_port_is_told_to_all() {
-        let (closed, socket) = upstream(&[1, 2]);
-        drop(closed);
-        socket.send(b"query").expect("sent");
-        let faults = tokio::join!(received(&socket, 1), received(&socket, 2));
-        for fault in [faults.0, faults.1] {
-            let Err(Fault::Failed(error)) = fault else { panic!("nobody is there: {fault:?}") };
-            assert!(error.to_string().ends_with("read: connection refused"), "{error}");
-        }
-        assert!(socket.has_failed() && !socket.enter(3), "it is not used again");
-    }
-}
+mod tests;

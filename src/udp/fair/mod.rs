@@ -28,7 +28,7 @@ const SAY: Duration = Duration::from_secs(60);
 
 /// Watches over one socket.
 pub struct Fairness {
-    socket: Rc<Datagrams>,
+    socket: Datagrams,
     current: Current,
     shared: Rc<Shared>,
     /// Whether batches are looked at that are not full: a few were, or there is a watch.
@@ -46,7 +46,7 @@ pub struct Fairness {
 
 impl Fairness {
     /// All is well.
-    pub fn new(socket: Rc<Datagrams>, current: Current, shared: Rc<Shared>) -> Rc<Fairness> {
+    pub fn new(socket: Datagrams, current: Current, shared: Rc<Shared>) -> Rc<Fairness> {
         Rc::new(Fairness {
             socket,
             current,
@@ -111,7 +111,7 @@ impl Fairness {
             Some(thinned) => self.let_through(thinned, now),
         };
         if !goes_on {
-            let _ = SockRef::from(&*self.socket).detach_filter(); // where there is none, that is what is wanted
+            let _ = SockRef::from(&self.socket).detach_filter(); // where there is none, that is what is wanted
             *place = None;
             self.alert.set(false);
         }
@@ -120,7 +120,7 @@ impl Fairness {
 
     /// Lets the kernel drop what is too much; returns whether it is able to.
     fn let_through(&self, thinned: &[Thinned], now: Instant) -> bool {
-        let socket = SockRef::from(&*self.socket);
+        let socket = SockRef::from(&self.socket);
         let Some(most) = thinned.first() else {
             let _ = socket.detach_filter();
             return true;

@@ -21,19 +21,23 @@ const BLOCK: usize = 2 << 20;
 const PAGE: usize = 4 << 10;
 /// Pages that have to be used in a block, for it to be worth one.
 const NEARLY_ALL: usize = BLOCK / PAGE * 3 / 4;
-/// How often we look for such blocks; and how many are seen to at once, some 0.2 ms each, in which the threads that use them wait.
+/// How often we look for such blocks; and the pause between two, for each takes 1 ms, or 10 where all CPUs are busy.
 const PAUSE: Duration = Duration::from_secs(5);
-const MAX_AT_ONCE: usize = 8;
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Sees to it from now on that memory is in huge pages where that is worth it, and the system has some.
 pub async fn keep_in_huge_pages() -> Infallible {
-    let mut blocks = Blocks::default();
+    let (mut blocks, mut pause) = (Blocks::default(), PAUSE);
     loop {
-        tokio::time::sleep(PAUSE).await;
-        if let Err(e) = blocks.look() {
-            tracing::debug!("no huge pages: {}", api::os_words(&e));
-            return pending().await;
-        }
+        tokio::time::sleep(pause).await;
+        pause = match blocks.look() {
+            Ok(true) => SHORT_PAUSE,
+            Ok(false) => PAUSE,
+            Err(e) => {
+                tracing::debug!("no huge pages: {}", api::os_words(&e));
+                return pending().await;
+            }
+        };
     }
 }
 
@@ -45,30 +49,25 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// Makes huge pages of blocks that are nearly full; returns of how many.
+    /// Makes a huge page of a block that is nearly full; returns whether there was one.
     ///
     /// # Errors
     /// The system has none, or does not tell what memory there is.
-    fn look(&mut self) -> io::Result<usize> {
+    fn look(&mut self) -> io::Result<bool> {
         let maps = fs::read_to_string("/proc/self/maps")?;
         let all: HashSet<usize> = maps.lines().filter_map(heap).flat_map(blocks).collect();
         self.huge.retain(|block| all.contains(block));
-        let (mut made, mut tried) = (0, 0);
-        for &block in all.difference(&self.huge.clone()) {
-            if tried == MAX_AT_ONCE {
-                break;
-            }
-            if used(block)? < NEARLY_ALL {
+        for &block in &all {
+            if self.huge.contains(&block) || used(block)? < NEARLY_ALL {
                 continue;
             }
-            tried += 1;
             match collapse(block) {
-                Ok(()) => made += usize::from(self.huge.insert(block)),
+                Ok(()) => return Ok(self.huge.insert(block)),
                 Err(e) if e.kind() == ErrorKind::InvalidInput => return Err(e),
                 Err(_) => (), // the system has no room for it at the moment
             }
         }
-        Ok(made)
+        Ok(false)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 ///
 /// # Errors
 /// The system cannot watch it.
-#[expect(unsafe_code, reason = "see above")]
+#[expect(unsafe_code, reason = "the runtime's only way to watch a file for some events only")]
 pub fn watch(file: Rc<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<Rc<OwnedFd>>> {
     // SAFETY: a file that is owned is open for as long as its owner lives, and always has the same descriptor.
     unsafe { AsyncFd::register_with_interest(file, interest) }.map_err(Into::into)

@@ -286,20 +286,16 @@ impl Socket {
                 if missing == 0 {
                     return;
                 }
-                match inbox.receive(missing, self.io.as_fd()) {
-                    Ok(messages) => {
-                        let is_empty = messages.len() < missing.min(BATCH);
-                        for message in messages {
-                            if !seats.deliver(message) {
-                                self.metrics.ignored(Verdict::Foreign);
-                            }
-                        }
-                        if is_empty {
-                            return;
-                        }
-                    }
+                let messages = match inbox.receive(missing, self.io.as_fd()) {
+                    Ok(messages) => messages,
                     Err(e) if e.kind() == ErrorKind::WouldBlock => return,
                     Err(e) => return seats.fail("read", &e),
+                };
+                let is_empty = messages.len() < missing.min(BATCH);
+                let foreign = messages.filter(|message| !seats.deliver(message));
+                foreign.for_each(|_| self.metrics.ignored(Verdict::Foreign));
+                if is_empty {
+                    return;
                 }
             }
         });

@@ -409,7 +409,8 @@ mod tests {
 
     fn open(now: Instant) -> Arc<Socket> {
         let remote = "127.0.0.1:9".parse().expect("an address");
-        Socket::open(remote, None, &Arc::new(metrics::Upstream::new("127.0.0.1:9")), now).expect("opened")
+        let metrics = Arc::new(metrics::Upstream::new("127.0.0.1:9"));
+        Socket::open(remote, None, &metrics, &Arc::default(), now).expect("opened")
     }
 
     /// A seat for a query with this ID, and whether its socket was opened.

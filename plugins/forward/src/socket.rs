@@ -7,6 +7,7 @@
 //! them is read in one.
 
 mod batch;
+mod segments;
 
 use crate::message::Verdict;
 use crate::metrics;
@@ -14,8 +15,10 @@ use crate::upstream::Fault;
 use api::wire;
 use api::{Error, os_words};
 pub use batch::BATCH;
-use batch::{Inbox, Outbox};
+use batch::{Inbox, Outbox, Sent};
 use rustix::net::SendFlags;
+pub use segments::Segments;
+use segments::Way;
 use smallvec::SmallVec;
 use socket2::{Domain, Type};
 use std::cell::RefCell;
@@ -43,6 +46,7 @@ pub struct Socket {
     remote: SocketAddr,
     opened: Instant,
     metrics: Arc<metrics::Upstream>,
+    segments: Arc<Segments>,
     /// Locked by nobody but the thread of its runtime.
     seats: Mutex<Seats>,
 }
@@ -58,6 +62,8 @@ struct Seats {
     /// What is to be sent when all that this turn of the worker brings is together, and whose query sees to it.
     unsent: Outbox,
     sender: Option<Sender>,
+    /// The ID of the query that was sent to find out whether segments arrive.
+    trial: Option<u16>,
     /// What the system says of the socket, which is of no use then.
     failure: Option<Failure>,
     /// A query was given up, or the socket has failed: it takes no others, for late replies may come.
@@ -122,7 +128,7 @@ fn message(octets: &[u8]) -> Vec<u8> {
 }
 
 impl Socket {
-    /// A socket to `remote`, from the address `source` if there is one, at the time `now`.
+    /// A socket to `remote`, from the address `source` if there is one, at the time `now`; `segments` is what is known of the way there.
     ///
     /// # Errors
     /// The system's.
@@ -130,6 +136,7 @@ impl Socket {
         remote: SocketAddr,
         source: Option<IpAddr>,
         metrics: &Arc<metrics::Upstream>,
+        segments: &Arc<Segments>,
         now: Instant,
     ) -> io::Result<Arc<Socket>> {
         let socket = socket2::Socket::new(Domain::for_address(remote), Type::DGRAM.nonblocking(), None)?;
@@ -141,7 +148,8 @@ impl Socket {
         // SAFETY: the socket is open for as long as it lives, and always gives the same descriptor.
         #[expect(unsafe_code, reason = "the runtime's only way to watch a socket for some events only")]
         let io = unsafe { AsyncFd::register_with_interest(socket, told) }?;
-        Ok(Arc::new(Socket { io, remote, opened: now, metrics: metrics.clone(), seats: Mutex::default() }))
+        let (metrics, segments) = (metrics.clone(), segments.clone());
+        Ok(Arc::new(Socket { io, remote, opened: now, metrics, segments, seats: Mutex::default() }))
     }
 
     /// When it was opened.
@@ -170,6 +178,11 @@ impl Socket {
         let mut seats = self.seats();
         if seats.sender.take_if(|sender| sender.id == id).is_some() {
             self.send_all(&mut seats);
+        }
+        if seats.trial.take_if(|trial| *trial == id).is_some() {
+            self.segments.tried(answered);
+        } else if !answered {
+            self.segments.doubt();
         }
         seats.spoilt |= !answered;
         seats.remove(id);
@@ -208,9 +221,16 @@ impl Socket {
     /// Sends what is unsent.
     fn send_all(&self, seats: &mut Seats) {
         seats.sender = None;
-        let (memory, sent) = seats.unsent.send(self.io.as_fd());
+        let way = if seats.unsent.has_several() { self.segments.way() } else { Way::OneByOne };
+        let Sent { memory, result, segment } = seats.unsent.send(way != Way::OneByOne, self.io.as_fd());
         recycle(memory);
-        if let Err(e) = sent {
+        match (way, segment, &result) {
+            (Way::OneByOne, ..) | (Way::Segments, Some(_), _) | (Way::Segments, None, Err(_)) => (),
+            (_, None, Ok(())) => self.segments.rule_out(),
+            (Way::Trial, Some(id), _) if seats.seat(id).is_some() => seats.trial = segment,
+            (Way::Trial, ..) => self.segments.tried(false),
+        }
+        if let Err(e) = result {
             seats.fail("write", &e);
         }
     }

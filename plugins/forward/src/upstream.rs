@@ -10,7 +10,7 @@ use crate::metrics;
 use crate::pace::Pace;
 use crate::pool::{Keep, Pool, Seat};
 use crate::random;
-use crate::socket::Socket;
+use crate::socket::{Segments, Socket};
 use crate::stream::Streams;
 use crate::target::Target;
 use crate::tls::{Client, Secure};
@@ -103,6 +103,7 @@ pub struct Upstream {
     plain_until: AtomicU64,
     /// Whether its reply did not come when it was last waited for after something else.
     misleads: AtomicBool,
+    segments: Arc<Segments>,
     pool: Pool,
     streams: Streams,
     https: Https,
@@ -163,6 +164,7 @@ impl Upstream {
             speaks_edns: AtomicBool::new(false),
             plain_until: AtomicU64::new(0),
             misleads: AtomicBool::new(false),
+            segments: Arc::default(),
             streams,
             https,
         }
@@ -309,7 +311,7 @@ impl Upstream {
     /// In the words of Go's library.
     pub fn open(&self, now: Instant) -> Result<Arc<Socket>> {
         let address = self.address(Proto::Udp)?;
-        Socket::open(address, self.settings.source, &self.metrics, now)
+        Socket::open(address, self.settings.source, &self.metrics, &self.segments, now)
             .map_err(|e| Error::msg(format!("dial udp {address}: connect: {}", os_words(&e))))
     }
 

@@ -1,16 +1,21 @@
 //! Messages by the batch over a connected socket: `sendmmsg` and `recvmmsg`.
 //!
+//! Messages of one length, with a shorter one at their end, go through the system as segments of one: it takes them apart just before the
+//! device, or where they arrive (UDP segmentation offload, `UDP_SEGMENT` of udp(7)). What arrives are the same datagrams.
+//!
 //! Why unsafe code: the safe way, `nix`, allocates for each call. What keeps this sound: every pointer that the kernel is given was set
 //! to memory that is borrowed for the time of the call, or that belongs to the same [`Inbox`] and stays where it is; the length of
 //! that memory stands beside it.
 #![expect(unsafe_code, reason = "system calls without a safe wrapper; see above")]
 
-use api::wire::MAX_MESSAGE;
+use api::wire::{self, MAX_MESSAGE};
 use rustix::net::RecvFlags;
-use std::io::{self, ErrorKind};
+use std::cmp::Reverse;
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::sync::OnceLock;
 
 /// Messages in a batch, at most.
 pub const BATCH: usize = 16;
@@ -23,8 +28,20 @@ pub struct Outbox {
     number: usize,
 }
 
+/// What became of messages that were to be sent.
+#[derive(Debug)]
+pub struct Sent {
+    /// The memory that they had.
+    pub memory: Vec<u8>,
+    /// The system's error for the first message that could not be sent; those behind it are lost.
+    pub result: io::Result<()>,
+    /// The ID of a message that has left as a segment, as those like it; `None` where each has left by itself.
+    pub segment: Option<u16>,
+}
+
 impl Outbox {
-    /// One more message; `false` where it is the last one for which there is room. `memory` is used where it is the first one.
+    /// One more message, which is not empty; `false` where it is the last one for which there is room. `memory` is used where it is the
+    /// first one.
     pub fn push(&mut self, message: &[u8], memory: impl FnOnce() -> Vec<u8>) -> bool {
         if self.number == 0 {
             self.octets = memory();
@@ -35,37 +52,97 @@ impl Outbox {
         self.number < BATCH
     }
 
-    /// Sends all messages, in one call as a rule, and has none then; the memory that they had is returned. Those for which the system has
-    /// no room are lost, as they may be on their further way.
-    ///
-    /// # Errors
-    /// The system's, for the first message that cannot be sent; those behind it are lost.
-    pub fn send(&mut self, socket: BorrowedFd<'_>) -> (Vec<u8>, io::Result<()>) {
-        // SAFETY: all-zero octets are valid values of these C structures.
-        let (mut heads, mut vectors): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) = unsafe { mem::zeroed() };
-        let octets = mem::take(&mut self.octets);
-        let mut left = &mut heads[..mem::take(&mut self.number)];
-        let mut rest = &*octets;
-        for (head, vector) in left.iter_mut().zip(&mut vectors) {
+    /// Whether there are at least two messages.
+    pub fn has_several(&self) -> bool {
+        self.number > 1
+    }
+
+    /// Sends all messages, in one call as a rule, the longest ones first, and has none then: as segments if so wanted and possible, or one
+    /// by one. Those for which the system has no room are lost, as they may be on their further way.
+    pub fn send(&mut self, as_segments: bool, socket: BorrowedFd<'_>) -> Sent {
+        let memory = mem::take(&mut self.octets);
+        let mut messages = [IoSlice::new(&[]); BATCH];
+        let messages = &mut messages[..mem::take(&mut self.number)];
+        let mut rest = &*memory;
+        for place in &mut *messages {
             let Some((message, behind)) = split(rest) else { break };
-            *vector = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
-            (head.msg_hdr.msg_iov, head.msg_hdr.msg_iovlen) = (ptr::from_mut(vector), 1);
-            rest = behind;
+            (*place, rest) = (IoSlice::new(message), behind);
         }
-        let (mut is_again, mut result) = (false, Ok(()));
-        while !left.is_empty() && result.is_ok() {
-            let (heads, n) = (left.as_mut_ptr(), left.len() as u32);
-            // SAFETY: these `n` heads point to a vector each, and that to a message, none of which is touched until the call returns.
-            let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), heads, n, libc::MSG_DONTWAIT) };
-            match usize::try_from(sent).map_err(|_| io::Error::last_os_error()) {
-                Ok(sent) => (left, is_again) = (&mut left[sent..], false),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                // What became of an earlier message (ICMP) is told first; it says nothing about this one.
-                Err(_) if !mem::replace(&mut is_again, true) => (),
-                Err(e) => result = Err(e),
-            }
+        messages.sort_unstable_by_key(|message| Reverse(message.len()));
+        let mut as_segments = as_segments && messages.len() > 1 && has_segments(socket);
+        let result = send_all(messages, &mut as_segments, socket);
+        let segment = messages.first().filter(|_| as_segments).and_then(|longest| wire::u16_at(longest, 0).ok());
+        Sent { memory, result, segment }
+    }
+}
+
+/// Sends messages, of which none is longer than the one before it; `as_segments` until the system refuses that.
+fn send_all(mut messages: &[IoSlice<'_>], as_segments: &mut bool, socket: BorrowedFd<'_>) -> io::Result<()> {
+    let mut is_again = false;
+    while !messages.is_empty() {
+        match send_some(messages, *as_segments, socket) {
+            Ok(sent) => (messages, is_again) = (&messages[sent..], false),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+            // What became of an earlier message (ICMP) is told first; it says nothing about this one.
+            Err(_) if !mem::replace(&mut is_again, true) => (),
+            // The device of the way out cannot do it, or they are too long for it.
+            Err(_) if mem::take(as_segments) => (),
+            Err(e) => return Err(e),
         }
-        (octets, result)
+    }
+    Ok(())
+}
+
+/// Whether the system has segments: Linux 4.18 and later. Others do not look at what is said of them, and send them as one datagram.
+fn has_segments(socket: BorrowedFd<'_>) -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let (mut length, mut size) = (0_i32, mem::size_of::<i32>() as libc::socklen_t);
+        let place = ptr::from_mut(&mut length).cast();
+        // SAFETY: `place` is that of `size` octets.
+        0 == unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, place, &raw mut size) }
+    })
+}
+
+/// Sends messages in one call; `as_segments`: those of one length and a shorter one together. Returns how many are sent.
+fn send_some(messages: &[IoSlice<'_>], as_segments: bool, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    // SAFETY: all-zero octets are valid values of these C structures.
+    let (mut heads, mut lengths): ([libc::mmsghdr; BATCH], [SegmentLength; BATCH]) = unsafe { mem::zeroed() };
+    let (mut rest, mut number) = (messages, 0);
+    while let Some(first) = rest.first() {
+        let like_it = rest.iter().take_while(|message| message.len() == first.len()).count();
+        let together = if as_segments { rest.len().min(like_it + 1) } else { 1 };
+        let head = &mut heads[number].msg_hdr;
+        // An `IoSlice` is the system's own structure.
+        (head.msg_iov, head.msg_iovlen) = (rest.as_ptr().cast_mut().cast(), together as _);
+        if together > 1 {
+            let length = &mut lengths[number];
+            length.set(first.len());
+            let size = mem::size_of::<SegmentLength>();
+            (head.msg_control, head.msg_controllen) = (ptr::from_mut(length).cast(), size as _);
+        }
+        (rest, number) = (&rest[together..], number + 1);
+    }
+    let n = number as u32;
+    // SAFETY: these `n` heads point to `IoSlice`s, and those to messages, none of which is touched until the call returns; the system
+    // writes to the heads only.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), heads.as_mut_ptr(), n, libc::MSG_DONTWAIT) };
+    let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
+    Ok(heads[..sent].iter().map(|head| head.msg_hdr.msg_iovlen).sum())
+}
+
+/// What tells the system how long segments are (cmsg(3)).
+#[repr(C)]
+struct SegmentLength {
+    head: libc::cmsghdr,
+    octets: u16,
+}
+
+impl SegmentLength {
+    fn set(&mut self, octets: usize) {
+        self.head.cmsg_len = (mem::offset_of!(SegmentLength, octets) + mem::size_of::<u16>()) as _;
+        (self.head.cmsg_level, self.head.cmsg_type) = (libc::SOL_UDP, libc::UDP_SEGMENT);
+        self.octets = octets as u16;
     }
 }
 
@@ -140,30 +217,73 @@ mod tests {
         pair
     }
 
+    /// With its number for an ID; three of each length, the longest ones first.
     fn message(n: usize) -> Vec<u8> {
-        vec![n as u8; 1 + n * 37 % 1200]
+        let mut message = vec![0; 1200 - n / 3 * 37];
+        message[1] = n as u8;
+        message
     }
 
-    /// Sends messages with these numbers.
-    fn send(outbox: &mut Outbox, numbers: impl Iterator<Item = usize>, socket: &UdpSocket) {
+    /// Sends messages with these numbers, as segments if possible. Returns the ID of one that was sent so.
+    fn send(outbox: &mut Outbox, numbers: impl Iterator<Item = usize>, socket: &UdpSocket) -> Option<u16> {
         let mut room = true;
         for n in numbers {
             assert!(room, "{n}");
             room = outbox.push(&message(n), Vec::new);
         }
-        let (memory, result) = outbox.send(socket.as_fd());
+        let Sent { memory, result, segment } = outbox.send(true, socket.as_fd());
         result.expect("sent");
         assert!(memory.capacity() > 0);
+        segment
+    }
+
+    fn set(socket: &UdpSocket, level: i32, option: i32) {
+        let yes = 1_i32;
+        // SAFETY: the option's value is `yes`.
+        let set = unsafe {
+            let (value, size) = (ptr::from_ref(&yes).cast(), mem::size_of::<i32>() as libc::socklen_t);
+            libc::setsockopt(socket.as_raw_fd(), level, option, value, size)
+        };
+        assert_eq!(set, 0);
+    }
+
+    /// Receives all that is there.
+    fn receive(inbox: &mut Inbox, socket: &UdpSocket) -> Vec<Vec<u8>> {
+        let mut received: Vec<_> =
+            inbox.receive(BATCH, socket.as_fd()).expect("received").map(<[u8]>::to_vec).collect();
+        received.sort_unstable_by_key(|message| message[1]);
+        received
     }
 
     #[test]
     fn all_that_is_sent_together_is_received_together() {
         let [one, other] = pair();
         let (mut outbox, mut inbox) = (Outbox::default(), Inbox::default());
-        for number in [1, BATCH, 3, BATCH - 1] {
-            send(&mut outbox, 0..number, &one);
-            let received: Vec<_> = inbox.receive(BATCH, other.as_fd()).expect("received").map(<[u8]>::to_vec).collect();
-            assert_eq!(received, (0..number).map(message).collect::<Vec<_>>());
+        for number in [1, BATCH, 2, 3, BATCH - 1] {
+            let segment = send(&mut outbox, (0..number).rev(), &one);
+            assert_eq!(segment.map(|id| id < 3), (number > 1).then_some(true), "one of the longest");
+            assert_eq!(receive(&mut inbox, &other), (0..number).map(message).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn those_of_one_length_and_a_shorter_one_are_one_for_the_system() {
+        let [one, other] = pair();
+        set(&other, libc::SOL_UDP, libc::UDP_GRO); // several as one, as they were sent
+        send(&mut Outbox::default(), (0..6).rev(), &one);
+        let lengths = [(); 2].map(|()| other.recv(&mut [0; 5000]).expect("received"));
+        assert_eq!(lengths, [3 * 1200 + 1163, 2 * 1163]);
+    }
+
+    #[test]
+    fn where_the_system_takes_no_segments_each_is_sent_by_itself() {
+        let [one, other] = pair();
+        // Without checksums there are none (EINVAL). Devices that do not compute them answer EIO at the same place.
+        set(&one, libc::SOL_SOCKET, libc::SO_NO_CHECK);
+        let (mut outbox, mut inbox) = (Outbox::default(), Inbox::default());
+        for number in [1, BATCH, 2] {
+            assert_eq!(send(&mut outbox, 0..number, &one), None);
+            assert_eq!(receive(&mut inbox, &other), (0..number).map(message).collect::<Vec<_>>());
         }
     }
 
@@ -206,8 +326,8 @@ mod tests {
         for length in [1, 65_530, 1] {
             assert!(outbox.push(&vec![0; length], Vec::new));
         }
-        let (_, result) = outbox.send(one.as_fd());
-        assert_eq!(result.expect_err("more than a datagram has room for").raw_os_error(), Some(libc::EMSGSIZE));
+        let sent = outbox.send(true, one.as_fd());
+        assert_eq!(sent.result.expect_err("more than a datagram has room for").raw_os_error(), Some(libc::EMSGSIZE));
         send(&mut outbox, 0..1, &one);
     }
 }

@@ -17,7 +17,7 @@ fn upstream(ids: &[u16]) -> (UdpSocket, Arc<Socket>) {
     let upstream = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let metrics = Arc::new(metrics::Upstream::new("upstream"));
     let address = upstream.local_addr().expect("an address");
-    let socket = Socket::open(address, None, &metrics, api::Clock::manual().now()).expect("opened");
+    let socket = Socket::open(address, None, &metrics, &Arc::default(), api::Clock::manual().now()).expect("opened");
     ids.iter().for_each(|&id| assert!(socket.enter(id)));
     socket.send(b"query").expect("sent");
     (upstream, socket)
@@ -128,6 +128,48 @@ async fn who_is_given_up_sends_for_the_others() {
     [1, 2].into_iter().for_each(|id| socket.send_soon(id, b"query"));
     assert!(waits(&socket, 1).await && waits(&socket, 2).await);
     assert_eq!((socket.leave(1, false), count(&upstream)), (Left::InUse, 3));
+}
+
+/// Has messages of these queries leave together; the first one is the longest.
+async fn send_together(socket: &Socket, ids: &[u16]) {
+    for (&id, length) in ids.iter().zip((2..=16).rev()) {
+        let mut message = vec![0; length];
+        message[..2].copy_from_slice(&id.to_be_bytes());
+        socket.send_soon(id, &message);
+    }
+    assert!(waits(socket, ids[0]).await && waits(socket, ids[0]).await);
+}
+
+#[tokio::test]
+async fn messages_leave_as_segments_once_one_was_answered() {
+    let (upstream, socket) = upstream(&[1, 2, 3]);
+    send_together(&socket, &[2, 1, 3]).await;
+    assert_eq!((count(&upstream), socket.segments.way()), (4, Way::OneByOne));
+    socket.leave(1, true);
+    assert_eq!(socket.segments.way(), Way::OneByOne, "it was another one");
+    socket.leave(2, true);
+    assert_eq!(socket.segments.way(), Way::Segments);
+    socket.leave(3, false);
+    assert_eq!(socket.segments.way(), Way::Trial);
+}
+
+#[tokio::test]
+async fn a_trial_fails_where_its_query_is_given_up() {
+    let (_upstream, socket) = upstream(&[1, 2]);
+    send_together(&socket, &[2, 1]).await;
+    assert_eq!(socket.segments.way(), Way::OneByOne);
+    socket.leave(2, false);
+    assert_eq!(socket.segments.way(), Way::Trial, "the second one");
+}
+
+#[tokio::test]
+async fn a_trial_fails_where_its_query_was_given_up_before() {
+    let (upstream, socket) = upstream(&[1, 2]);
+    socket.send_soon(1, b"\0\x01");
+    socket.send_soon(2, b"\0\x02 is longer");
+    socket.leave(2, false);
+    assert!(waits(&socket, 1).await && waits(&socket, 1).await);
+    assert_eq!((count(&upstream), socket.segments.way()), (3, Way::Trial));
 }
 
 #[tokio::test]

@@ -221,7 +221,7 @@ impl Socket {
     /// Sends what is unsent.
     fn send_all(&self, seats: &mut Seats) {
         seats.sender = None;
-        let way = if seats.unsent.has_several() { self.segments.way() } else { Way::OneByOne };
+        let way = if seats.unsent.fits_segments() { self.segments.way() } else { Way::OneByOne };
         let Sent { memory, result, segment } = seats.unsent.send(way != Way::OneByOne, self.io.as_fd());
         recycle(memory);
         match (way, segment, &result) {

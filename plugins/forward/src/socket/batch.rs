@@ -19,6 +19,9 @@ use std::sync::OnceLock;
 
 /// Messages in a batch, at most.
 pub const BATCH: usize = 16;
+/// Octets that a segment may have: what every way is to carry in one piece. A query is longer only if somebody wants it to be, and is not
+/// to make the system refuse segments.
+const MAX_SEGMENT: usize = 512;
 
 /// Messages that are to be sent together.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub struct Outbox {
     /// One behind the other, each behind its length, as over TCP.
     octets: Vec<u8>,
     number: usize,
+    /// Octets of the longest one.
+    longest: usize,
 }
 
 /// What became of messages that were to be sent.
@@ -44,22 +49,24 @@ impl Outbox {
     /// first one.
     pub fn push(&mut self, message: &[u8], memory: impl FnOnce() -> Vec<u8>) -> bool {
         if self.number == 0 {
-            self.octets = memory();
+            (self.octets, self.longest) = (memory(), 0);
         }
+        self.longest = self.longest.max(message.len());
         self.octets.extend_from_slice(&(message.len() as u16).to_ne_bytes());
         self.octets.extend_from_slice(message);
         self.number += 1;
         self.number < BATCH
     }
 
-    /// Whether there are at least two messages.
-    pub fn has_several(&self) -> bool {
-        self.number > 1
+    /// Whether the messages may be segments: there are several, and none is too long.
+    pub fn fits_segments(&self) -> bool {
+        self.number > 1 && self.longest <= MAX_SEGMENT
     }
 
     /// Sends all messages, in one call as a rule, the longest ones first, and has none then: as segments if so wanted and possible, or one
     /// by one. Those for which the system has no room are lost, as they may be on their further way.
     pub fn send(&mut self, as_segments: bool, socket: BorrowedFd<'_>) -> Sent {
+        let mut as_segments = as_segments && self.fits_segments() && has_segments(socket);
         let memory = mem::take(&mut self.octets);
         let mut messages = [IoSlice::new(&[]); BATCH];
         let messages = &mut messages[..mem::take(&mut self.number)];
@@ -69,7 +76,6 @@ impl Outbox {
             (*place, rest) = (IoSlice::new(message), behind);
         }
         messages.sort_unstable_by_key(|message| Reverse(message.len()));
-        let mut as_segments = as_segments && messages.len() > 1 && has_segments(socket);
         let result = send_all(messages, &mut as_segments, socket);
         let segment = messages.first().filter(|_| as_segments).and_then(|longest| wire::u16_at(longest, 0).ok());
         Sent { memory, result, segment }
@@ -219,7 +225,7 @@ mod tests {
 
     /// With its number for an ID; three of each length, the longest ones first.
     fn message(n: usize) -> Vec<u8> {
-        let mut message = vec![0; 1200 - n / 3 * 37];
+        let mut message = vec![0; MAX_SEGMENT - n / 3 * 37];
         message[1] = n as u8;
         message
     }
@@ -272,7 +278,23 @@ mod tests {
         set(&other, libc::SOL_UDP, libc::UDP_GRO); // several as one, as they were sent
         send(&mut Outbox::default(), (0..6).rev(), &one);
         let lengths = [(); 2].map(|()| other.recv(&mut [0; 5000]).expect("received"));
-        assert_eq!(lengths, [3 * 1200 + 1163, 2 * 1163]);
+        assert_eq!(lengths, [3 * 512 + 475, 2 * 475]);
+    }
+
+    #[test]
+    fn long_messages_are_no_segments() {
+        let [one, other] = pair();
+        let mut outbox = Outbox::default();
+        let lengths = [MAX_SEGMENT, MAX_SEGMENT + 1];
+        for length in lengths {
+            outbox.push(&vec![0; length], Vec::new);
+        }
+        assert!(!outbox.fits_segments());
+        assert_eq!(outbox.send(true, one.as_fd()).segment, None);
+        let mut received = [(); 2].map(|()| other.recv(&mut [0; 5000]).expect("received"));
+        received.sort_unstable();
+        assert_eq!(received, lengths);
+        assert!(send(&mut outbox, 0..2, &one).is_some(), "the next ones are");
     }
 
     #[test]

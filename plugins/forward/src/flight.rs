@@ -95,7 +95,7 @@ impl<'a> Flight<'a> {
         self.sent += 1;
         OUT.with_borrow_mut(|out| {
             message::write_query(q, self.form.id, self.form.plain, out);
-            seat.send(out)
+            if self.sent == 1 { seat.send(out) } else { seat.send_again(out) }
         })
     }
 

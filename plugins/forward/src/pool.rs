@@ -353,6 +353,14 @@ impl Seat<'_> {
         Ok(())
     }
 
+    /// Sends a message of the query once more, by itself.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn send_again(&self, message: &[u8]) -> Result<(), Fault> {
+        self.socket.send_again(self.id, message)
+    }
+
     /// The next message for the query.
     ///
     /// # Errors

@@ -179,12 +179,12 @@ impl Socket {
         if seats.sender.take_if(|sender| sender.id == id).is_some() {
             self.send_all(&mut seats);
         }
-        if seats.trial.take_if(|trial| *trial == id).is_some() {
-            self.segments.tried(answered);
-        } else if !answered {
-            self.segments.doubt();
+        if !answered {
+            seats.missing(id, &self.segments);
+            seats.spoilt = true;
+        } else if seats.ends_trial(id) {
+            self.segments.tried(true);
         }
-        seats.spoilt |= !answered;
         seats.remove(id);
         match (seats.taken.is_empty(), seats.spoilt) {
             (false, _) => Left::InUse,
@@ -204,6 +204,16 @@ impl Socket {
             Err(e) if e.kind() != ErrorKind::WouldBlock => Err(Fault::Failed(self.error(&Failure::new("write", &e)))),
             _ => Ok(()),
         }
+    }
+
+    /// Sends a message of the query with this ID, which has a seat, once more: the one before may have been lost, with those that left
+    /// together with it. So this one leaves by itself.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn send_again(&self, id: u16, message: &[u8]) -> Result<(), Fault> {
+        self.seats().missing(id, &self.segments);
+        self.send(message)
     }
 
     /// Sends a message of the query with this ID, which has a seat, together with those of others that are sent in the same turn of the
@@ -356,6 +366,20 @@ impl Failure {
 impl Seats {
     fn seat(&mut self, id: u16) -> Option<&mut Seat> {
         self.taken.iter_mut().find(|seat| seat.id == id)
+    }
+
+    /// Whether the query with this ID has been the one to tell whether segments arrive: it is that no longer.
+    fn ends_trial(&mut self, id: u16) -> bool {
+        self.trial.take_if(|trial| *trial == id).is_some()
+    }
+
+    /// The reply to the query with this ID is missing.
+    fn missing(&mut self, id: u16, segments: &Segments) {
+        if self.ends_trial(id) {
+            segments.tried(false);
+        } else {
+            segments.doubt();
+        }
     }
 
     /// The next message that a query has to read.

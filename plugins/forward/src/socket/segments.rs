@@ -1,13 +1,14 @@
 //! Whether messages to an upstream may leave as segments of one (UDP segmentation offload).
 //!
-//! There are devices and tunnels that lose such messages without a word. So a few are tried first, of which one reply has to come,
-//! while all others leave one by one; and tried again whenever a query is given up. Where none of three trials is answered, there are no
-//! more of them.
+//! There are devices and tunnels that lose such messages without a word. So a few are tried first, of which one has to be answered
+//! without being sent again, while all others leave one by one; and tried again whenever a reply is missing. Where some fail one after
+//! the other, there are no more of them.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// Trials that may fail one after the other.
-const MAX_FAILURES: u8 = 3;
+/// Trials that may fail one after the other. Some do where it is not their fault: one reply in ten, say, takes so long that the query is sent
+/// again.
+const MAX_FAILURES: u8 = 8;
 
 /// What is known of segments on the way to an upstream. Read by all threads for each batch of messages, hardly ever written.
 #[derive(Debug, Default)]
@@ -46,9 +47,9 @@ impl Segments {
         }
     }
 
-    /// The trial is over: the segment that was watched was `answered`, or its query given up.
+    /// The trial is over: the segment that was watched was `answered`, or its reply is missing.
     pub fn tried(&self, answered: bool) {
-        let failures = if answered { 0 } else { self.failures.load(Relaxed) + 1 };
+        let failures = if answered { 0 } else { self.failures.load(Relaxed).saturating_add(1) };
         self.failures.store(failures, Relaxed);
         let next = match failures {
             0 => ARRIVE,
@@ -58,7 +59,7 @@ impl Segments {
         self.passes(IN_TRIAL, next);
     }
 
-    /// A query was given up: it may have been lost with others.
+    /// A reply is missing: its query may have been lost with others.
     pub fn doubt(&self) {
         if self.state.load(Relaxed) == ARRIVE {
             self.passes(ARRIVE, UNKNOWN);
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_asks_for_another_trial() {
+    fn a_missing_reply_asks_for_another_trial() {
         let segments = proved();
         segments.doubt();
         assert_eq!([(); 2].map(|()| segments.way()), [Way::Trial, Way::OneByOne]);
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn three_trials_that_fail_are_enough() {
+    fn trials_that_fail_one_after_the_other_are_the_last_ones() {
         let segments = proved();
         for _ in 0..2 {
             segments.doubt();

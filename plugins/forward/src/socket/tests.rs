@@ -163,6 +163,18 @@ async fn a_trial_fails_where_its_query_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_trial_fails_where_its_query_is_sent_again() {
+    let (upstream, socket) = upstream(&[1, 2]);
+    send_together(&socket, &[2, 1]).await;
+    assert_eq!(count(&upstream), 3);
+    socket.send_again(2, b"\0\x02").expect("sent");
+    assert_eq!(count(&upstream), 1, "by itself, and at once");
+    assert_eq!(socket.segments.way(), Way::Trial);
+    socket.leave(2, true);
+    assert_eq!(socket.segments.way(), Way::OneByOne, "the one by itself was answered");
+}
+
+#[tokio::test]
 async fn a_trial_fails_where_its_query_was_given_up_before() {
     let (upstream, socket) = upstream(&[1, 2]);
     socket.send_soon(1, b"\0\x01");

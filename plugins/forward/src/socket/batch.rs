@@ -209,7 +209,7 @@ impl Inbox {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
@@ -241,6 +241,11 @@ mod tests {
         result.expect("sent");
         assert!(memory.capacity() > 0);
         segment
+    }
+
+    /// Has a socket receive as one what was sent as segments of one.
+    pub fn keep_segments_together(socket: &UdpSocket) {
+        set(socket, libc::SOL_UDP, libc::UDP_GRO);
     }
 
     fn set(socket: &UdpSocket, level: i32, option: i32) {
@@ -275,7 +280,7 @@ mod tests {
     #[test]
     fn those_of_one_length_and_a_shorter_one_are_one_for_the_system() {
         let [one, other] = pair();
-        set(&other, libc::SOL_UDP, libc::UDP_GRO); // several as one, as they were sent
+        keep_segments_together(&other);
         send(&mut Outbox::default(), (0..6).rev(), &one);
         let lengths = [(); 2].map(|()| other.recv(&mut [0; 5000]).expect("received"));
         assert_eq!(lengths, [3 * 512 + 475, 2 * 475]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Trials that may fail one after the other. Some do where it is not their fault: one reply in ten, say, takes so long that the query is sent
 /// again.
-const MAX_FAILURES: u8 = 8;
+pub const MAX_FAILURES: u8 = 8;
 
 /// What is known of segments on the way to an upstream. Read by all threads for each batch of messages, hardly ever written.
 #[derive(Debug, Default)]

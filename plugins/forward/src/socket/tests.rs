@@ -175,6 +175,26 @@ async fn a_trial_fails_where_its_query_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_way_that_loses_segments_gets_no_more_of_them() {
+    let (upstream, socket) = upstream(&[1, 2]);
+    batch::tests::keep_segments_together(&upstream);
+    assert_eq!(count(&upstream), 1);
+    let mut lost = 0;
+    loop {
+        send_together(&socket, &[2, 1]).await;
+        if count(&upstream) == 2 {
+            break;
+        }
+        lost += 1;
+        for id in [1, 2] {
+            socket.send_again(id, b"query").expect("sent");
+        }
+        assert_eq!(count(&upstream), 2, "these arrive");
+    }
+    assert_eq!((lost, socket.segments.way()), (segments::MAX_FAILURES, Way::OneByOne));
+}
+
+#[tokio::test]
 async fn a_trial_fails_where_its_query_was_given_up_before() {
     let (upstream, socket) = upstream(&[1, 2]);
     socket.send_soon(1, b"\0\x01");

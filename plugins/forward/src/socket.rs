@@ -179,12 +179,8 @@ impl Socket {
         if seats.sender.take_if(|sender| sender.id == id).is_some() {
             self.send_all(&mut seats);
         }
-        if !answered {
-            seats.missing(id, &self.segments);
-            seats.spoilt = true;
-        } else if seats.ends_trial(id) {
-            self.segments.tried(true);
-        }
+        seats.tell(id, answered, &self.segments);
+        seats.spoilt |= !answered;
         seats.remove(id);
         match (seats.taken.is_empty(), seats.spoilt) {
             (false, _) => Left::InUse,
@@ -212,7 +208,7 @@ impl Socket {
     /// # Errors
     /// The system's.
     pub fn send_again(&self, id: u16, message: &[u8]) -> Result<(), Fault> {
-        self.seats().missing(id, &self.segments);
+        self.seats().tell(id, false, &self.segments);
         self.send(message)
     }
 
@@ -231,14 +227,18 @@ impl Socket {
     /// Sends what is unsent.
     fn send_all(&self, seats: &mut Seats) {
         seats.sender = None;
-        let way = if seats.unsent.fits_segments() { self.segments.way() } else { Way::OneByOne };
-        let Sent { memory, result, segment } = seats.unsent.send(way != Way::OneByOne, self.io.as_fd());
+        let mut way = Way::OneByOne;
+        let wanted = || {
+            way = self.segments.way();
+            way != Way::OneByOne
+        };
+        let Sent { memory, result, segment } = seats.unsent.send(wanted, self.io.as_fd());
         recycle(memory);
-        match (way, segment, &result) {
-            (Way::OneByOne, ..) | (Way::Segments, Some(_), _) | (Way::Segments, None, Err(_)) => (),
-            (_, None, Ok(())) => self.segments.rule_out(),
-            (Way::Trial, Some(id), _) if seats.seat(id).is_some() => seats.trial = segment,
-            (Way::Trial, ..) => self.segments.tried(false),
+        match (way, segment) {
+            (Way::Trial, Some(id)) if seats.seat(id).is_some() => seats.trial = segment,
+            (Way::Trial | Way::Segments, None) if result.is_ok() => self.segments.rule_out(),
+            (Way::Trial, _) => self.segments.tried(false),
+            (Way::Segments | Way::OneByOne, _) => (),
         }
         if let Err(e) = result {
             seats.fail("write", &e);
@@ -368,16 +368,11 @@ impl Seats {
         self.taken.iter_mut().find(|seat| seat.id == id)
     }
 
-    /// Whether the query with this ID has been the one to tell whether segments arrive: it is that no longer.
-    fn ends_trial(&mut self, id: u16) -> bool {
-        self.trial.take_if(|trial| *trial == id).is_some()
-    }
-
-    /// The reply to the query with this ID is missing.
-    fn missing(&mut self, id: u16, segments: &Segments) {
-        if self.ends_trial(id) {
-            segments.tried(false);
-        } else {
+    /// Tells `segments` what became of the query with this ID: `answered`, or its reply is missing.
+    fn tell(&mut self, id: u16, answered: bool, segments: &Segments) {
+        if self.trial.take_if(|trial| *trial == id).is_some() {
+            segments.tried(answered);
+        } else if !answered {
             segments.doubt();
         }
     }

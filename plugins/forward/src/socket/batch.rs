@@ -29,8 +29,6 @@ pub struct Outbox {
     /// One behind the other, each behind its length, as over TCP.
     octets: Vec<u8>,
     number: usize,
-    /// Octets of the longest one.
-    longest: usize,
 }
 
 /// What became of messages that were to be sent.
@@ -49,24 +47,18 @@ impl Outbox {
     /// first one.
     pub fn push(&mut self, message: &[u8], memory: impl FnOnce() -> Vec<u8>) -> bool {
         if self.number == 0 {
-            (self.octets, self.longest) = (memory(), 0);
+            self.octets = memory();
         }
-        self.longest = self.longest.max(message.len());
         self.octets.extend_from_slice(&(message.len() as u16).to_ne_bytes());
         self.octets.extend_from_slice(message);
         self.number += 1;
         self.number < BATCH
     }
 
-    /// Whether the messages may be segments: there are several, and none is too long.
-    pub fn fits_segments(&self) -> bool {
-        self.number > 1 && self.longest <= MAX_SEGMENT
-    }
-
-    /// Sends all messages, in one call as a rule, the longest ones first, and has none then: as segments if so wanted and possible, or one
-    /// by one. Those for which the system has no room are lost, as they may be on their further way.
-    pub fn send(&mut self, as_segments: bool, socket: BorrowedFd<'_>) -> Sent {
-        let mut as_segments = as_segments && self.fits_segments() && has_segments(socket);
+    /// Sends all messages, in one call as a rule, the longest ones first, and has none then: as segments where they may be, and that is
+    /// `wanted`, which is asked only then; otherwise one by one. Those for which the system has no room are lost, as they may be on their
+    /// further way.
+    pub fn send(&mut self, wanted: impl FnOnce() -> bool, socket: BorrowedFd<'_>) -> Sent {
         let memory = mem::take(&mut self.octets);
         let mut messages = [IoSlice::new(&[]); BATCH];
         let messages = &mut messages[..mem::take(&mut self.number)];
@@ -76,6 +68,9 @@ impl Outbox {
             (*place, rest) = (IoSlice::new(message), behind);
         }
         messages.sort_unstable_by_key(|message| Reverse(message.len()));
+        let may_be_segments =
+            matches!(messages, [longest, _, ..] if longest.len() <= MAX_SEGMENT) && has_segments(socket);
+        let mut as_segments = may_be_segments && wanted();
         let result = send_all(messages, &mut as_segments, socket);
         let segment = messages.first().filter(|_| as_segments).and_then(|longest| wire::u16_at(longest, 0).ok());
         Sent { memory, result, segment }
@@ -237,7 +232,7 @@ pub mod tests {
             assert!(room, "{n}");
             room = outbox.push(&message(n), Vec::new);
         }
-        let Sent { memory, result, segment } = outbox.send(true, socket.as_fd());
+        let Sent { memory, result, segment } = outbox.send(|| true, socket.as_fd());
         result.expect("sent");
         assert!(memory.capacity() > 0);
         segment
@@ -294,8 +289,7 @@ pub mod tests {
         for length in lengths {
             outbox.push(&vec![0; length], Vec::new);
         }
-        assert!(!outbox.fits_segments());
-        assert_eq!(outbox.send(true, one.as_fd()).segment, None);
+        assert_eq!(outbox.send(|| panic!("one is too long"), one.as_fd()).segment, None);
         let mut received = [(); 2].map(|()| other.recv(&mut [0; 5000]).expect("received"));
         received.sort_unstable();
         assert_eq!(received, lengths);
@@ -353,7 +347,7 @@ pub mod tests {
         for length in [1, 65_530, 1] {
             assert!(outbox.push(&vec![0; length], Vec::new));
         }
-        let sent = outbox.send(true, one.as_fd());
+        let sent = outbox.send(|| true, one.as_fd());
         assert_eq!(sent.result.expect_err("more than a datagram has room for").raw_os_error(), Some(libc::EMSGSIZE));
         send(&mut outbox, 0..1, &one);
     }
